@@ -1,0 +1,171 @@
+// Administration: list, inspect and remove queues. What the command line is made of.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "ipcq/error.hpp"
+#include "ipcq/export.hpp"
+#include "ipcq/options.hpp"
+
+namespace ipcq {
+
+/// Whether a row's process lives. lost_life_lock: it is there and maps the queue, but its life lock is gone (closefrom).
+enum class Life : std::uint8_t { alive, dead, lost_life_lock };
+IPCQ_EXPORT const char* to_string(Life life) noexcept;  ///< "alive", "dead", "lost_life_lock"
+IPCQ_EXPORT const char* to_string(ProducerMode mode) noexcept;  ///< "shared", "exclusive"
+IPCQ_EXPORT const char* to_string(ConsumerMode mode) noexcept;  ///< "shared", "exclusive"
+IPCQ_EXPORT const char* to_string(Overflow overflow) noexcept;  ///< "block", "reject", "drop-oldest" (as on the command line)
+IPCQ_EXPORT const char* to_string(Start start) noexcept;        ///< "oldest", "newest"
+IPCQ_EXPORT const char* to_string(Lifetime lifetime) noexcept;  ///< "persistent", "ephemeral"
+
+/// A producer's open claim.
+struct ClaimInfo {
+  std::uint64_t position = 0;
+  std::uint64_t bytes = 0;  ///< of ring
+  std::uint64_t age_ns = 0;
+};
+
+/// One attached (or dead and not yet cleaned) producer or consumer.
+struct EndpointInfo {
+  std::uint32_t row = 0;
+  std::uint32_t incarnation = 0;
+  bool producer = false;  ///< else a consumer
+  std::string group;      ///< of a consumer
+  std::uint32_t pid = 0;
+  uid_t uid = 0;
+  std::string command;  ///< empty: gone or not readable
+  Life life = Life::alive;
+  bool revoked = false;
+  std::uint64_t attached_ns = 0;  ///< since it attached
+  std::uint64_t messages = 0;     ///< committed, or leased
+  std::uint64_t bytes = 0;        ///< payload of these
+  std::uint64_t batches = 0;      ///< commits, or leases
+  std::uint64_t waits = 0;        ///< calls that had to sleep
+  std::uint64_t refusals = 0;     ///< claims that were full in time
+  std::optional<ClaimInfo> open_claim;
+  std::uint32_t open_leases = 0;
+};
+
+/// One ledger entry that is not finished, or an exclusive consumer's open range.
+struct LeaseInfo {
+  std::string state;  ///< "leased", "redeliverable", "parked"
+  std::uint64_t begin = 0;
+  std::uint64_t end = 0;
+  std::uint32_t deliveries = 0;
+  std::uint32_t row = 0;      ///< of the holder, if leased
+  std::uint32_t pid = 0;
+  std::string command;
+  std::uint64_t age_ns = 0;  ///< since it was leased
+};
+
+/// A latency as its histogram tells it (8 buckets an octave: within 9 %). Times in nanoseconds.
+struct LatencyInfo {
+  std::uint64_t messages = 0;  ///< weight of the samples: one lease in 16, by its messages
+  double mean_ns = 0;
+  std::uint64_t p50_ns = 0, p90_ns = 0, p99_ns = 0, p999_ns = 0, max_ns = 0;
+};
+
+struct GroupInfo {
+  std::string name;
+  std::uint32_t row = 0;
+  Start start = Start::oldest;
+  Overflow overflow = Overflow::block;
+  ConsumerMode consumers = ConsumerMode::shared;
+  Lifetime lifetime = Lifetime::persistent;
+  std::uint64_t retired = 0;          ///< positions before it are finished
+  std::uint64_t depth_bytes = 0;      ///< of ring, from there to the end of what is claimed
+  std::uint64_t depth_messages = 0;   ///< committed and not retired (leased ones included)
+  bool depth_exact = true;            ///< false: more than could be counted, depth_messages is what was
+  std::uint64_t oldest_age_ns = 0;    ///< of the first unfinished message; 0: none, or time stamps off
+  std::uint32_t members = 0;          ///< attached and alive
+  bool unattended = false;            ///< backlog and no member
+  std::vector<LeaseInfo> leases;
+  std::uint64_t leased_messages = 0;     ///< ever handed out for the first time
+  std::uint64_t redelivered_messages = 0;///< handed out again
+  std::uint64_t dropped_messages = 0;    ///< given up by drop-oldest
+  std::uint64_t recovered_leases = 0;    ///< leases of the dead that were given back
+  double availability = 0;               ///< processing time / attached time of its consumers (a utilisation, 0 to 1 each)
+  LatencyInfo queue, transfer, processing, latency;
+};
+
+/// Everything about one queue at one moment. Taken without locks: figures may be a moment apart.
+struct QueueInfo {
+  std::string name;
+  std::string path;
+  std::uint32_t layout_version = 0;
+  std::uint64_t segment_bytes = 0;
+  std::uint64_t capacity_bytes = 0;
+  std::uint64_t message_bytes_max = 0;
+  uid_t owner = 0;
+  gid_t file_group = 0;
+  mode_t mode = 0;
+  std::uint64_t created_unix_ns = 0;
+  ProducerMode producers = ProducerMode::shared;
+  Overflow overflow = Overflow::block;
+  ConsumerMode consumers = ConsumerMode::shared;
+  std::string type;
+  std::uint32_t alignment_bytes = 16;
+  bool timestamps = true;
+  bool metrics = true;
+  std::string clock;  ///< "tsc", "monotonic", "off"
+  std::uint32_t endpoints_max = 0, groups_max = 0, ledger_entries = 0;
+  bool closed = false, removed = false, poisoned = false;
+  std::uint64_t claim_position = 0;
+  std::uint64_t depth_bytes = 0;       ///< of ring, of the group furthest behind
+  std::uint64_t messages = 0;          ///< committed since creation
+  std::uint64_t bytes = 0;             ///< payload of these
+  std::uint64_t abandoned_claims = 0;  ///< claims of the dead that were skipped
+  std::uint64_t recoveries = 0;        ///< repairs after a process died holding a mutex
+  std::vector<EndpointInfo> endpoints;
+  std::vector<GroupInfo> groups;
+};
+
+/// One line of a listing.
+struct QueueSummary {
+  std::string name;
+  std::string path;
+  uid_t owner = 0;
+  mode_t mode = 0;
+  std::uint64_t segment_bytes = 0;
+  std::uint64_t capacity_bytes = 0;
+  std::uint64_t depth_bytes = 0;  ///< of the group furthest behind
+  std::uint32_t producers = 0;    ///< alive
+  std::uint32_t consumers = 0;    ///< alive
+  std::uint32_t groups = 0;
+  bool closed = false;
+  bool leftover = false;                ///< a temporary file of a creator that died (only without O_TMPFILE)
+  std::optional<Errc> problem;          ///< set: what kept us from looking inside; the figures are then 0
+  std::string problem_text;
+};
+
+/// All queues of the directory, by name. A file that is no readable queue is listed with its problem.
+/// Throws Error{no_such_queue} if there is no such directory, Error{permission_denied}, Error{system}.
+[[nodiscard]] IPCQ_EXPORT std::vector<QueueSummary> list(const OpenOptions& options = {});
+
+/// Everything about one queue. Needs read permission only; locks nothing, takes no row. Throws as Queue::open.
+[[nodiscard]] IPCQ_EXPORT QueueInfo inspect(std::string_view name, const OpenOptions& options = {});
+
+struct RemoveOptions {
+  bool force = false;  ///< remove although endpoints live: they keep their mapping and get `removed`
+  std::string directory{};
+  std::vector<uid_t> trusted_owners{};
+};
+/// Removes a queue and its messages. Throws Error{no_such_queue}, Error{in_use} naming who lives, Error{permission_denied}.
+/// Dies the process in here, whoever opens or creates the name next finishes the removal.
+IPCQ_EXPORT void remove(std::string_view name, const RemoveOptions& options = {});
+
+/// The directory that `options.directory` means: itself, or IPCQ_DIR, or /dev/shm.
+[[nodiscard]] IPCQ_EXPORT std::string resolve_directory(const std::string& directory);
+/// Whether `name` is in the grammar of queue and group names.
+[[nodiscard]] IPCQ_EXPORT bool is_valid_name(std::string_view name) noexcept;
+/// Largest capacity_bytes that the file system of the directory has room for now; 0 if not even the least.
+[[nodiscard]] IPCQ_EXPORT std::uint64_t largest_capacity_bytes(const CreateOptions& options);
+
+}  // namespace ipcq
