@@ -1,0 +1,24 @@
+# What every target of this project is built with. Set on each target, PRIVATE: nothing of it reaches a user's build.
+
+set(IPCQ_WARNINGS -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion -Wnon-virtual-dtor -Woverloaded-virtual
+                  -Wcast-align -Wundef -Wimplicit-fallthrough)
+
+function(ipcq_set_up target)
+  target_compile_features(${target} PRIVATE cxx_std_20)
+  set_target_properties(${target} PROPERTIES CXX_EXTENSIONS OFF)
+  # Frame pointers stay: a profile or a back trace of a stuck process is worth more than the one register.
+  target_compile_options(${target} PRIVATE ${IPCQ_WARNINGS} -fno-omit-frame-pointer)
+  if(IPCQ_WERROR)
+    target_compile_options(${target} PRIVATE -Werror)
+  endif()
+  if(IPCQ_SANITIZE)
+    target_compile_options(${target} PRIVATE -fsanitize=${IPCQ_SANITIZE} -fno-sanitize-recover=all)
+    target_link_options(${target} PRIVATE -fsanitize=${IPCQ_SANITIZE})
+  endif()
+endfunction()
+
+# The sources of a folder, in `variable`; empty if there are none.
+function(ipcq_sources variable)
+  file(GLOB found CONFIGURE_DEPENDS ${ARGN})
+  set(${variable} ${found} PARENT_SCOPE)
+endfunction()
