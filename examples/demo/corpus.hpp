@@ -1,0 +1,60 @@
+// The input of the demo: text files that the machine has anyway.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "unique_fd.hpp"
+
+namespace demo {
+
+/// A file and the size it had when it was chosen. Whoever reads it finds it unchanged or fails.
+struct File {
+  std::string path;
+  std::uint64_t bytes = 0;
+};
+
+/// A file mapped for reading. Throws std::system_error if it can't be, std::runtime_error if its size is another now.
+class MappedFile {
+ public:
+  explicit MappedFile(const File& file);
+  MappedFile(MappedFile&& other) noexcept : text_(std::exchange(other.text_, {})) {}
+  MappedFile& operator=(MappedFile&& other) noexcept {
+    std::swap(text_, other.text_);
+    return *this;
+  }
+  ~MappedFile();
+  [[nodiscard]] std::string_view text() const noexcept { return text_; }
+
+ private:
+  std::string_view text_;
+};
+
+struct Corpus {
+  std::vector<File> files;
+  std::uint64_t bytes = 0;
+  std::uint64_t left_out = 0;  ///< files not readable, not text, or with a word longer than a message
+};
+
+/// Text files under `roots` (files or folders), by path, until `bytes` are reached. Links are not followed. Reading each
+/// once also brings them all into the page cache, so that both counts later start from the same state.
+[[nodiscard]] Corpus find_corpus(const std::vector<std::string>& roots, std::uint64_t bytes, std::size_t message_bytes);
+
+/// Package lists and copyright texts, as every Debian machine has them.
+[[nodiscard]] std::vector<std::string> default_roots();
+
+/// The files of the corpus, over and over until `bytes` are reached.
+[[nodiscard]] std::vector<File> repeat(const Corpus& corpus, std::uint64_t bytes);
+
+/// Parts of about the same number of bytes.
+[[nodiscard]] std::vector<std::vector<File>> divide(const std::vector<File>& files, std::size_t parts);
+
+/// A list of files in memory of its own, to be inherited by the process that shall read it.
+[[nodiscard]] UniqueFd write_list(const std::vector<File>& files);
+[[nodiscard]] std::vector<File> read_list(int fd);
+
+}  // namespace demo
