@@ -1,0 +1,4 @@
+#!/usr/bin/env bash
+# Skipped without Python: 77.
+command -v python3 >/dev/null || { echo "python3 is not installed"; exit 77; }
+IPCQ_BIN_DIR=$IPCQ_BIN exec python3 -B "$IPCQ_SOURCE_DIR/tests/examples/examples_test.py"
