@@ -1,6 +1,7 @@
 // Batch processing. The producer sends M messages at a time, the consumer takes B at a time and hands the batch back as
 // processed; neither knows the other's figure. N = B / M batches of the producer make one batch of the consumer.
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <iostream>
 #include <ipcq/ipcq.hpp>
@@ -14,17 +15,18 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr std::uint32_t kMessages = 100;
-constexpr std::uint32_t kSent = 5;    // M
-constexpr std::uint32_t kTaken = 20;  // B
-
 // [snippet]
+constexpr std::uint32_t kMessages = 100;
+constexpr std::uint32_t kSent = 5;     // M
+constexpr std::uint32_t kTaken = 20;   // B
+constexpr std::size_t kRoomEach = 16;  // bytes of "message_99", and some
+
 int produce() {
   const auto queue = ipcq::Queue::open_or_create("batches");
   ipcq::Producer producer = queue.producer();
   std::uint16_t batch = 0;
   for (std::uint32_t i = 0; i < kMessages; i += kSent, ++batch) {
-    ipcq::Claim claim = producer.claim({.messages = kSent, .bytes = kSent * 16});
+    ipcq::Claim claim = producer.claim({.messages = kSent, .bytes = kSent * kRoomEach});
     for (std::uint32_t j = i; j < i + kSent; ++j) {
       const std::string text = "message_" + std::to_string(j);
       claim.append_copy(std::as_bytes(std::span(text)), batch);  // the tag, 16 bits of ours, tells the batches apart

@@ -6,10 +6,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <cerrno>
+#include <cstdio>
+#include <cstdlib>
 #include <exception>
 #include <iostream>
-#include <system_error>
 #include <vector>
 
 namespace example {
@@ -20,7 +20,7 @@ class Processes {
   template <class Function>
   void start(Function function) {
     const pid_t pid = fork();
-    if (pid < 0) throw std::system_error(errno, std::generic_category(), "fork");
+    if (pid < 0) fail("fork");
     if (pid == 0) _exit(run(function));
     pids_.push_back(pid);
   }
@@ -32,7 +32,7 @@ class Processes {
     for (const pid_t pid : pids_) {
       if (!succeeded) kill(pid, SIGKILL);
       int status = 0;
-      if (waitpid(pid, &status, 0) != pid) throw std::system_error(errno, std::generic_category(), "waitpid");
+      if (waitpid(pid, &status, 0) != pid) fail("waitpid");
       succeeded = succeeded && status == 0;
     }
     pids_.clear();
@@ -50,6 +50,11 @@ class Processes {
     }
     std::cout.flush();  // _exit would not
     return status;
+  }
+
+  [[noreturn]] static void fail(const char* call) {
+    std::perror(call);
+    std::exit(1);
   }
 
   std::vector<pid_t> pids_;

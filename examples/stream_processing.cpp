@@ -15,10 +15,10 @@ namespace {
 
 using namespace std::chrono_literals;
 
+// [snippet]
 constexpr std::uint16_t kProducers = 3;
 constexpr std::uint32_t kMessages = 100;  // of each producer
 
-// [snippet]
 int produce(std::uint16_t number) {
   ipcq::Producer producer = ipcq::Queue::open_or_create("stream").producer();
   for (std::uint32_t i = 0; i < kMessages; ++i) {

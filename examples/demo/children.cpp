@@ -31,19 +31,19 @@ std::string name_of(Part part, unsigned index, pid_t pid) {
 
 }  // namespace
 
-Children::Children(const Options& options, const Queues& queues, const std::vector<std::vector<File>>& lists)
+Children::Children(const Options& options, const Queues& queues, const std::vector<File>& files, std::uint64_t items)
     : program_(std::filesystem::read_symlink("/proc/self/exe")) {
-  const std::vector<std::string> common{"--text-queue=" + queues.text(), "--report-queue=" + queues.reports(),
-                                        "--batch=" + std::to_string(options.batch),
-                                        "--message=" + std::to_string(options.message_bytes)};
+  const UniqueFd list = write_list(files);
+  const std::vector<std::string> arguments{"--text-queue=" + queues.text(),
+                                           "--report-queue=" + queues.reports(),
+                                           "--producers=" + std::to_string(options.producers),
+                                           "--batch=" + std::to_string(options.batch),
+                                           "--message=" + std::to_string(options.message_bytes),
+                                           "--list-fd=" + std::to_string(list.get()),
+                                           "--items=" + std::to_string(items)};
   try {
-    for (unsigned i = 0; i < options.consumers; ++i) start(Part::consumer, i, common);
-    for (unsigned i = 0; i < lists.size(); ++i) {
-      const UniqueFd list = write_list(lists[i]);
-      std::vector<std::string> arguments = common;
-      arguments.push_back("--list-fd=" + std::to_string(list.get()));
-      start(Part::producer, i, arguments);
-    }
+    for (unsigned i = 0; i < options.consumers; ++i) start(Part::consumer, i, arguments);
+    for (unsigned i = 0; i < options.producers; ++i) start(Part::producer, i, arguments);
   } catch (...) {
     end_all();
     throw;
@@ -57,6 +57,7 @@ void Children::start(Part part, unsigned index, const std::vector<std::string>& 
                                  "--index=" + std::to_string(index)};
   words.insert(words.end(), arguments.begin(), arguments.end());
   std::vector<char*> argv;
+  argv.reserve(words.size() + 1);
   for (std::string& word : words) argv.push_back(word.data());
   argv.push_back(nullptr);
   children_.reserve(children_.size() + 1);  // nothing may fail between fork and the note of its pid

@@ -3,6 +3,7 @@
 
 #include <sys/types.h>
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -14,8 +15,9 @@ namespace demo {
 
 class Children {
  public:
-  /// Starts all consumers, then a producer for each list of files. No queue handle may exist in this process.
-  Children(const Options& options, const Queues& queues, const std::vector<std::vector<File>>& lists);
+  /// Starts the consumers, then the producers, which share the first `items` of the files. No queue handle may exist in
+  /// this process.
+  Children(const Options& options, const Queues& queues, const std::vector<File>& files, std::uint64_t items);
   /// Ends those that still run, by SIGKILL: a queue has no need of more, and what they leave is removed with it.
   ~Children();
   Children(const Children&) = delete;

@@ -92,26 +92,16 @@ Corpus find_corpus(const std::vector<std::string>& roots, std::uint64_t bytes, s
   return corpus;
 }
 
-std::vector<File> repeat(const Corpus& corpus, std::uint64_t bytes) {
-  std::vector<File> files;
-  if (corpus.bytes == 0) return files;
-  for (std::uint64_t taken = 0; taken < bytes;) {
-    const File& next = corpus.files[files.size() % corpus.files.size()];
-    taken += next.bytes;
-    files.push_back(next);
+Items first_items(const Corpus& corpus, std::uint64_t bytes) {
+  if (corpus.bytes == 0) return {};
+  const std::uint64_t rounds = bytes / corpus.bytes;
+  Items items{.count = rounds * corpus.files.size(), .bytes = rounds * corpus.bytes};
+  for (const File& file : corpus.files) {
+    if (items.bytes >= bytes) break;
+    ++items.count;
+    items.bytes += file.bytes;
   }
-  return files;
-}
-
-std::vector<std::vector<File>> divide(const std::vector<File>& files, std::size_t parts) {
-  std::vector<std::vector<File>> result(parts);
-  std::vector<std::uint64_t> bytes(parts);
-  for (const File& file : files) {
-    const auto least = std::min_element(bytes.begin(), bytes.end());
-    result[static_cast<std::size_t>(least - bytes.begin())].push_back(file);
-    *least += file.bytes;
-  }
-  return result;
+  return items;
 }
 
 // One file: its size in decimal, a space, its path, a NUL (no path has one).

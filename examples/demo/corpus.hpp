@@ -34,9 +34,10 @@ class MappedFile {
   std::string_view text_;
 };
 
+/// Files to stream, over and over: item i is file i modulo their number.
 struct Corpus {
   std::vector<File> files;
-  std::uint64_t bytes = 0;
+  std::uint64_t bytes = 0;     ///< of the files
   std::uint64_t left_out = 0;  ///< files not readable, not text, or with a word longer than a message
 };
 
@@ -47,13 +48,21 @@ struct Corpus {
 /// Package lists and copyright texts, as every Debian machine has them.
 [[nodiscard]] std::vector<std::string> default_roots();
 
-/// The files of the corpus, over and over until `bytes` are reached.
-[[nodiscard]] std::vector<File> repeat(const Corpus& corpus, std::uint64_t bytes);
+/// A number of items and their bytes.
+struct Items {
+  std::uint64_t count = 0;
+  std::uint64_t bytes = 0;
+};
+/// The first items of the corpus, until `bytes` are reached.
+[[nodiscard]] Items first_items(const Corpus& corpus, std::uint64_t bytes);
 
-/// Parts of about the same number of bytes.
-[[nodiscard]] std::vector<std::vector<File>> divide(const std::vector<File>& files, std::size_t parts);
+/// Which of `producers` has item i: in turn, but another one for the same file each time around, so that none has all the
+/// large files.
+[[nodiscard]] constexpr std::uint64_t producer_of(std::uint64_t i, std::size_t files, unsigned producers) noexcept {
+  return (i + i / files) % producers;
+}
 
-/// A list of files in memory of its own, to be inherited by the process that shall read it.
+/// A list of files in memory of its own, to be inherited by the processes that shall read it.
 [[nodiscard]] UniqueFd write_list(const std::vector<File>& files);
 [[nodiscard]] std::vector<File> read_list(int fd);
 

@@ -1,5 +1,7 @@
 #include "format.hpp"
 
+#include <algorithm>
+#include <cmath>
 #include <cstdio>
 
 namespace demo {
@@ -10,7 +12,7 @@ std::string grouped(std::uint64_t value) {
   return text;
 }
 
-std::string grouped(double value) { return grouped(value > 0 ? static_cast<std::uint64_t>(value + 0.5) : 0); }
+std::string grouped(double value) { return grouped(static_cast<std::uint64_t>(std::llround(std::max(value, 0.0)))); }
 
 std::string fixed(double value, int decimals) {
   char text[64];

@@ -72,6 +72,7 @@ Options parse_options(int argc, const char* const* argv, std::string& help) {
       ("part", po::value(&part))
       ("index", po::value(&options.index))
       ("list-fd", po::value(&options.list_fd))
+      ("items", po::value(&options.items))
       ("text-queue", po::value(&options.text_queue))
       ("report-queue", po::value(&options.report_queue))
       ("root", po::value(&options.roots));

@@ -26,8 +26,9 @@ struct Options {
 
   // Of a child.
   Part part = Part::parent;
-  unsigned index = 0;  ///< which of the producers or consumers
-  int list_fd = -1;    ///< a producer's list of files
+  unsigned index = 0;       ///< which of the producers or consumers
+  int list_fd = -1;         ///< the list of files, inherited
+  std::uint64_t items = 0;  ///< how many of them, over and over, are to be streamed
   std::string text_queue;
   std::string report_queue;
 };

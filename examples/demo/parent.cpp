@@ -1,6 +1,7 @@
 #include "parent.hpp"
 
 #include <chrono>
+#include <cstdint>
 #include <cstring>
 #include <iostream>
 #include <ipcq/ipcq.hpp>
@@ -39,19 +40,18 @@ bool take_reports(ipcq::Consumer& consumer, const ipcq::Take& take, Tally& tally
 }
 
 // Runs the children until every message is counted; nothing of it is left when this returns or throws.
-void stream(const std::vector<File>& files, Result& result) {
+void stream(const std::vector<File>& files, Result& result, Progress& progress) {
   const Options& options = result.options;
   Queues queues(options);
-  Children children(options, queues, divide(files, options.producers));
+  Children children(options, queues, files, result.streamed.count);
   const ipcq::Queue text = ipcq::Queue::open(queues.text());
   ipcq::Consumer reports = ipcq::Queue::open(queues.reports()).consumer();
-  Progress progress(result.bytes);
 
   bool closed = false;
   while (!children.consumers_ended()) {
     throw_if_interrupted();
     const bool kill_pending = options.kill && result.killed == 0;
-    // Many at once, twenty times a second, costs the consumers no wake-ups; before a kill each report counts.
+    // Twenty times a second is often enough to be told; while a kill is due, each report counts.
     take_reports(reports, {.max_messages = 4096, .min_messages = kill_pending ? 1U : 256U, .deadline = 50ms},
                  result.tally);
     children.collect();
@@ -59,8 +59,9 @@ void stream(const std::vector<File>& files, Result& result) {
       text.close();
       closed = true;
     }
-    if (kill_pending && result.tally.total().counts.bytes >= result.bytes / 2)
+    if (kill_pending && result.tally.total().counts.bytes >= result.streamed.bytes / 2) {
       result.killed = children.kill_consumer(0);
+    }
     progress.update(result.tally, text);
   }
   while (take_reports(reports, {.max_messages = 4096, .deadline = ipcq::now}, result.tally)) {
@@ -71,9 +72,9 @@ void stream(const std::vector<File>& files, Result& result) {
 
 void count_plainly(const std::vector<File>& files, Result& result) {
   const auto start = std::chrono::steady_clock::now();
-  for (const File& file : files) {
+  for (std::uint64_t i = 0; i < result.streamed.count; ++i) {
     throw_if_interrupted();
-    result.plain += count_words(MappedFile(file).text());
+    result.plain += count_words(MappedFile(files[i % files.size()]).text());
   }
   result.plain_seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
@@ -84,21 +85,23 @@ int run_parent(const Options& options) {
   const std::uint64_t wanted = options.megabytes * 1'000'000;
   const Corpus corpus =
       find_corpus(options.roots.empty() ? default_roots() : options.roots, wanted, options.message_bytes);
-  const std::vector<File> files = repeat(corpus, wanted);
-  if (files.empty()) throw std::runtime_error("found no text files to stream; name some on the command line");
+  const Items streamed = first_items(corpus, wanted);
+  if (streamed.count == 0) throw std::runtime_error("found no text files to stream; name some on the command line");
 
   Result result{.options = options,
                 .corpus_files = corpus.files.size(),
                 .corpus_bytes = corpus.bytes,
                 .left_out = corpus.left_out,
-                .files = files.size(),
+                .streamed = streamed,
                 .tally = Tally(options.consumers)};
-  for (const File& file : files) result.bytes += file.bytes;
-
   remove_leftovers();
   catch_interrupts();
-  stream(files, result);
-  count_plainly(files, result);
+  {
+    Progress progress(streamed.bytes);
+    stream(corpus.files, result, progress);
+    progress.note("counting the same files without the queue");
+    count_plainly(corpus.files, result);
+  }
   if (options.json) {
     print_json(std::cout, result);
   } else {

@@ -1,4 +1,5 @@
 // A producer process: maps its files and copies their lines into the ring.
+#include <cstdint>
 #include <ipcq/ipcq.hpp>
 #include <span>
 #include <stdexcept>
@@ -45,16 +46,18 @@ class Batch {
 }  // namespace
 
 void run_producer(const Options& options) {
+  const std::vector<File> files = read_list(options.list_fd);
   ipcq::Producer producer = ipcq::Queue::open(options.text_queue).producer();
-  std::vector<MappedFile> files;  // those the batch has pieces of
+  std::vector<MappedFile> mapped;  // those the batch has pieces of
   Batch batch;
-  for (const File& file : read_list(options.list_fd)) {
-    files.emplace_back(file);
-    for (std::string_view rest = files.back().text(); !rest.empty();) {
+  for (std::uint64_t i = 0; i < options.items; ++i) {
+    if (producer_of(i, files.size(), options.producers) != options.index) continue;
+    mapped.emplace_back(files[i % files.size()]);
+    for (std::string_view rest = mapped.back().text(); !rest.empty();) {
       batch.add(take_message(rest, options.message_bytes));
       if (batch.size() < options.batch) continue;
       batch.send(producer);
-      files.erase(files.begin(), files.end() - 1);
+      mapped.erase(mapped.begin(), mapped.end() - 1);
     }
   }
   batch.send(producer);

@@ -52,13 +52,13 @@ void Progress::update(const Tally& tally, const ipcq::Queue& queue) {
     const std::size_t columns = terminal_columns() - 1;  // a full line would scroll
     if (line.size() + kBarColumns + 3 <= columns) line.insert(0, bar(share));
     line.resize(std::min(line.size(), columns));
-    std::fprintf(stderr, "\r%s\033[K", line.c_str());
-  } else {
-    std::fprintf(stderr, "%s\n", line.c_str());
   }
+  note(line.c_str());
   shown_at_ = now;
   shown_messages_ = messages;
   shown_bytes_ = bytes;
 }
+
+void Progress::note(const char* text) const { std::fprintf(stderr, terminal_ ? "\r%s\033[K" : "%s\n", text); }
 
 }  // namespace demo

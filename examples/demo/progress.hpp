@@ -1,4 +1,4 @@
-// How far the streaming is: a line that moves on a terminal, a line a second elsewhere. On stderr.
+// How far the demo is: a line that moves on a terminal, a line a second elsewhere. On stderr.
 #pragma once
 
 #include <chrono>
@@ -18,6 +18,8 @@ class Progress {
 
   /// Shows the state of things if it is time to. Looks at the queue as an observer does: no lock, no row.
   void update(const Tally& tally, const ipcq::Queue& queue);
+  /// Says what is being done now.
+  void note(const char* text) const;
 
  private:
   using Clock = std::chrono::steady_clock;

@@ -53,7 +53,7 @@ void print_text(std::ostream& out, const Result& result) {
   const double seconds = result.tally.seconds();
 
   out << grouped(result.corpus_files) << " text files of " << megabytes(static_cast<double>(result.corpus_bytes))
-      << ", repeated to " << megabytes(static_cast<double>(result.bytes)) << "; " << grouped(result.left_out)
+      << ", repeated to " << megabytes(static_cast<double>(result.streamed.bytes)) << "; " << grouped(result.left_out)
       << " left out (not readable, not text, or a word longer than a message)\n"
       << options.producers << " producer(s) -> " << result.queue.capacity_bytes / 1024 << " KiB ring, "
       << (options.exclusive ? "exclusive" : "shared") << " -> " << options.consumers << " consumer(s); batches of "
@@ -92,7 +92,7 @@ void print_json(std::ostream& out, const Result& result) {
   const double seconds = result.tally.seconds();
   Json json;
   json["corpus"] = {{"files", result.corpus_files}, {"bytes", result.corpus_bytes}, {"left_out", result.left_out}};
-  json["streamed"] = {{"files", result.files}, {"bytes", result.bytes}};
+  json["streamed"] = {{"files", result.streamed.count}, {"bytes", result.streamed.bytes}};
   json["queue"] = {{"name", result.queue.name},
                    {"capacity_bytes", result.queue.capacity_bytes},
                    {"mode", result.options.exclusive ? "exclusive" : "shared"},

@@ -8,6 +8,7 @@
 #include <ostream>
 #include <string>
 
+#include "corpus.hpp"
 #include "options.hpp"
 #include "tally.hpp"
 #include "word_count.hpp"
@@ -19,8 +20,7 @@ struct Result {
   std::uint64_t corpus_files = 0;  ///< different ones
   std::uint64_t corpus_bytes = 0;
   std::uint64_t left_out = 0;
-  std::uint64_t files = 0;  ///< streamed, repeats included
-  std::uint64_t bytes = 0;
+  Items streamed{};
   Tally tally;              ///< through the queue
   ipcq::QueueInfo queue{};  ///< when all had ended
   pid_t killed = 0;         ///< of --kill
