@@ -56,10 +56,10 @@ struct Items {
 /// The first items of the corpus, until `bytes` are reached.
 [[nodiscard]] Items first_items(const Corpus& corpus, std::uint64_t bytes);
 
-/// Which of `producers` has item i: in turn, but another one for the same file each time around, so that none has all the
-/// large files.
+/// Which of `producers` has item i: they take turns from file to file and, for each file, from one time around to the next,
+/// so that none has all the large ones.
 [[nodiscard]] constexpr std::uint64_t producer_of(std::uint64_t i, std::size_t files, unsigned producers) noexcept {
-  return (i + i / files) % producers;
+  return (i % files + i / files) % producers;
 }
 
 /// A list of files in memory of its own, to be inherited by the processes that shall read it.

@@ -12,11 +12,17 @@
 namespace demo {
 namespace {
 
-constexpr std::size_t kBarColumns = 24;
+constexpr std::size_t kFiguresColumns =
+    60;  // room kept for the figures, so that the bar does not change its length with them
+constexpr std::size_t kBarColumnsMax = 40;
 
-std::string bar(double share) {
-  const auto full = std::min(static_cast<std::size_t>(share * kBarColumns), kBarColumns);
-  return "[" + std::string(full, '#') + std::string(kBarColumns - full, '-') + "] ";
+// A bar and the space behind it in at most so many columns; nothing where they do not make one.
+std::string bar(double share, std::size_t columns) {
+  if (columns < 10) return {};
+  std::string text(std::min(columns, kBarColumnsMax) - 3, '-');
+  const auto full = std::min(static_cast<std::size_t>(share * static_cast<double>(text.size())), text.size());
+  text.replace(0, full, full, '#');
+  return std::string("[").append(text).append("] ");
 }
 
 std::size_t terminal_columns() {
@@ -47,11 +53,11 @@ void Progress::update(const Tally& tally, const ipcq::Queue& queue) {
 
   std::string line = fixed(share * 100, 0) + " %  " + grouped(static_cast<double>(messages - shown_messages_) / seconds) +
                      " messages/s  " + megabytes(static_cast<double>(bytes - shown_bytes_) / seconds) + "/s  depth " +
-                     grouped(depth) + " messages, " + megabytes(static_cast<double>(info.depth_bytes));
+                     grouped(depth) + " messages";
   if (terminal_) {
     const std::size_t columns = terminal_columns() - 1;  // a full line would scroll
-    if (line.size() + kBarColumns + 3 <= columns) line.insert(0, bar(share));
     line.resize(std::min(line.size(), columns));
+    line.insert(0, bar(share, columns - std::min(columns, std::max(line.size(), kFiguresColumns))));
   }
   note(line.c_str());
   shown_at_ = now;
