@@ -128,10 +128,11 @@ class Lease::Iterator {
   using value_type = Message;
   using difference_type = std::ptrdiff_t;
   using pointer = const Message*;
-  using reference = const Message&;
+  using reference = Message;
 
   Iterator() noexcept = default;
-  const Message& operator*() const noexcept { return message_; }
+  /// By value: a message is a view and outlives the iterator that found it.
+  Message operator*() const noexcept { return message_; }
   const Message* operator->() const noexcept { return &message_; }
   Iterator& operator++() noexcept {
     next();

@@ -1,0 +1,75 @@
+// ConsumerImpl: a consumer behind its handle. Lives as long as the handle or an open lease.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "api/endpoint.hpp"
+#include "core/exclusive_consumer.hpp"
+#include "core/groups.hpp"
+#include "core/lease.hpp"
+#include "ipcq/consumer.hpp"
+
+namespace ipcq::detail {
+
+class ConsumerImpl {
+ public:
+  /// Throws Error as Queue::consumer.
+  ConsumerImpl(const std::shared_ptr<Segment>& segment, const ConsumerOptions& options, core::GroupId group);
+  ~ConsumerImpl();
+  ConsumerImpl(const ConsumerImpl&) = delete;
+  ConsumerImpl& operator=(const ConsumerImpl&) = delete;
+
+  Lease lease(const Take& take);
+  // Each ends the lease (ack of the first n: unless it answers that nothing changed). Throw as the Lease's functions.
+  Outcome ack(Lease& lease);
+  Outcome ack_first(Lease& lease, std::uint32_t first_messages, Deadline deadline);
+  Outcome requeue(Lease& lease);
+  /// The lease's end without a word to the segment: an inherited copy in a forked child.
+  void forget(Lease& lease) noexcept;
+  void release_handle() noexcept { release(); }
+
+  [[nodiscard]] bool leases_open() const noexcept { return references_.load(std::memory_order_relaxed) > 1; }
+  [[nodiscard]] const std::string& group_name() const noexcept { return group_name_; }
+  [[nodiscard]] Endpoint& endpoint() noexcept { return endpoint_; }
+
+ private:
+  // An exclusive consumer's open leases, oldest first.
+  struct Open {
+    std::uint64_t serial;
+    std::uint64_t begin;
+    std::uint64_t end;
+  };
+
+  [[nodiscard]] core::LeaseTaken attempt(const core::LeaseRequest& request, std::int64_t deadline_ns);
+  [[nodiscard]] core::LeaseTaken wait_for_lease(core::LeaseRequest request, CallDeadline& deadline, core::LeaseTaken last);
+  void look_at_claim(const core::LeaseTaken& taken);
+  [[nodiscard]] bool retry_after_step(const core::LeaseTaken& taken);
+  [[nodiscard]] Outcome outcome_of(const core::LeaseTaken& taken) const noexcept;
+  [[nodiscard]] std::shared_ptr<const BlockedBy> who_blocks(const core::LeaseTaken& taken) const;
+  void note_finished(const Lease& lease, std::uint32_t messages) noexcept;
+  void finish(Lease& lease) noexcept;
+  void acquire() noexcept;
+  void release() noexcept;
+
+  Endpoint endpoint_;
+  std::string group_name_;
+  core::GroupId group_;
+  bool exclusive_ = false;
+  core::ExclusiveState state_;
+  std::vector<Open> open_;          // reserved at attach; exclusive only
+  std::uint64_t next_serial_ = 1;
+  std::uint64_t leases_ = 0;
+  // Probes are rationed: a claim in progress is no reason for a system call each look.
+  std::uint64_t probed_position_ = core::kNoPosition;
+  std::uint64_t probed_head_ = 0;
+  std::int64_t probed_ns_ = 0;
+  std::int64_t front_probed_ns_ = 0;
+  bool front_seen_ = true;          // the last look found another's lease at the front
+  core::Owner living_claimer_ = 0;  // whom the last probe found alive
+  std::atomic<std::int64_t> references_{1};  // the handle, and each open lease
+};
+
+}  // namespace ipcq::detail

@@ -1,0 +1,137 @@
+#include "api/endpoint.hpp"
+
+#include <ctime>
+
+#include "core/event_count.hpp"
+#include "core/recovery.hpp"
+#include "core/stats.hpp"
+
+namespace ipcq::detail {
+namespace {
+
+constexpr int kAttachTries = 20;
+
+void nap_1ms() noexcept {
+  const timespec nap{0, 1'000'000};
+  ::nanosleep(&nap, nullptr);
+}
+
+std::string living_endpoints(const core::View& view) {
+  std::string text;
+  int shown = 0;
+  for (std::uint32_t i = 0; i < view.endpoints_max && shown < 4; ++i) {
+    if (!core::row_attached(view, i)) continue;
+    text += (shown == 0 ? "" : ", ") + process_text(view, core::owner_of_row(view, i));
+    ++shown;
+  }
+  return text;
+}
+
+}  // namespace
+
+Endpoint::Endpoint(std::shared_ptr<Segment> segment, const core::View& view, const core::AttachRequest& request, WaitStrategy wait)
+    : segment_(std::move(segment)), view_(view), wait_(wait), producer_(request.kind == layout::RowKind::producer) {
+  segment_->check_usable();
+  core::free_rows_of_earlier_images(view_);
+  for (int attempt = 0; attempt < kAttachTries; ++attempt) {
+    const std::uint32_t flags = view_.frozen().flags.load(std::memory_order_acquire);  // A:flags, with R:flags
+    if ((flags & layout::flag::kPoisoned) != 0) {
+      segment_->fail(Errc::poisoned, "a repair met a state it cannot mend", "remove the queue and create it again");
+    }
+    if ((flags & layout::flag::kRemoved) != 0) segment_->fail(Errc::removed, "the queue is removed", "create it again");
+    life_ = segment_->open_life_descriptor();
+    switch (core::attach(view_, life_.get(), request, owner_)) {
+      case core::AttachResult::ok:
+        attached_ = true;
+        break;
+      case core::AttachResult::again:
+        nap_1ms();
+        continue;
+      case core::AttachResult::full:
+        core::recover(view_);
+        if (attempt + 1 < kAttachTries && attempt < 2) continue;
+        segment_->fail(Errc::too_many_endpoints,
+                       "all " + std::to_string(view_.endpoints_max) + " endpoints are taken (by " + living_endpoints(view_) + ", …)",
+                       "detach some, or create the queue with more (--endpoints)");
+      case core::AttachResult::timed_out:
+        segment_->fail(Errc::timed_out, "a stopped process holds the endpoint table", "let it continue, or end it");
+      case core::AttachResult::poisoned:
+        segment_->fail(Errc::poisoned, "the endpoint table's mutex cannot be repaired", "remove the queue and create it again");
+    }
+    // Somebody may have removed the queue while we locked our byte: then we live in a file without a name.
+    if ((view_.frozen().flags.load(std::memory_order_acquire) & layout::flag::kRemoved) == 0 &&  // A:flags, with R:flags
+        segment_->still_named()) {
+      return;
+    }
+    detach();
+    segment_->fail(Errc::removed, "the queue is removed", "create it again");
+  }
+  segment_->fail(Errc::timed_out, "no row could be taken in 20 tries", "somebody is removing the queue: try again");
+}
+
+Endpoint::~Endpoint() { detach(); }
+
+void Endpoint::detach() noexcept {
+  if (attached_ && !segment_->forked()) core::detach(view_, owner_);
+  attached_ = false;
+  life_.close();
+}
+
+void Endpoint::cancel() noexcept {
+  cancelled_.store(true, std::memory_order_seq_cst);  // R:wake, with A:wake
+  core::kick(view_.side().data);
+  core::kick(view_.side().space);
+}
+
+void Endpoint::backstop() noexcept {
+  if (!life_.is_ours()) {
+    // Somebody closed our descriptor (closefrom): take the lock again; the foreign one is left alone.
+    life_.close();
+    try {
+      life_ = segment_->open_life_descriptor();
+      os::lock_bytes(life_.get(), view_.life_begin + core::owner_row(owner_), 1);
+    } catch (const Error&) {
+      // No descriptor to be had now: the next backstop tries again. Meanwhile others report us as `lost_life_lock`.
+    }
+  }
+  core::recover(view_);
+}
+
+void Endpoint::sleep_once(layout::EventLine& event, std::uint32_t armed, std::int64_t deadline_ns) noexcept {
+  core::add(counters().waits, 1);
+  const std::int64_t backstop_ns = os::monotonic_ns() + kBackstop_ns;
+  const bool woken = core::sleep(event, armed, deadline_ns < backstop_ns ? deadline_ns : backstop_ns);
+  if (!woken && backstop_ns <= deadline_ns) backstop();
+}
+
+std::int64_t Endpoint::spin_until(std::int64_t now_ns, std::int64_t deadline_ns) const noexcept {
+  switch (wait_) {
+    case WaitStrategy::spin:
+      return deadline_ns;
+    case WaitStrategy::adaptive:
+      return now_ns + kAdaptiveSpin_ns < deadline_ns ? now_ns + kAdaptiveSpin_ns : deadline_ns;
+    case WaitStrategy::sleep:
+      break;
+  }
+  return now_ns;
+}
+
+std::shared_ptr<const BlockedBy> describe(const core::View& view, core::Owner owner, const char* what, std::uint64_t age_ns) {
+  auto by = std::make_shared<BlockedBy>();
+  by->what = what;
+  by->age = std::chrono::nanoseconds(age_ns);
+  if (owner != 0 && core::owner_row(owner) < view.endpoints_max) {
+    by->pid = view.row(core::owner_row(owner)).pid.load(std::memory_order_relaxed);  // relaxed: a report
+    by->command = os::command_of(by->pid);
+  }
+  return by;
+}
+
+std::string process_text(const core::View& view, core::Owner owner) {
+  if (core::owner_row(owner) >= view.endpoints_max) return "an unknown process";
+  const std::uint32_t pid = view.row(core::owner_row(owner)).pid.load(std::memory_order_relaxed);  // relaxed: a report
+  const std::string command = os::command_of(pid);
+  return "pid " + std::to_string(pid) + (command.empty() ? "" : " (" + command + ")");
+}
+
+}  // namespace ipcq::detail

@@ -1,0 +1,92 @@
+// Endpoint: what a producer and a consumer share: the segment, the row, the life lock, cancel, waiting.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "api/segment.hpp"
+#include "core/endpoints.hpp"
+#include "core/view.hpp"
+#include "ipcq/deadline.hpp"
+#include "ipcq/options.hpp"
+#include "ipcq/producer.hpp"
+#include "os/futex.hpp"
+
+namespace ipcq::detail {
+
+inline constexpr std::int64_t kBackstop_ns = 50'000'000;   // a sleeper looks for the dead so often
+inline constexpr std::int64_t kAdaptiveSpin_ns = 20'000;   // about one wake's latency: never worse than twice the best
+
+/// A call's deadline on CLOCK_MONOTONIC; a duration counts from the first time it is asked for, which is in the call.
+class CallDeadline {
+ public:
+  explicit CallDeadline(Deadline deadline) noexcept : kind_(deadline.kind()), ns_(deadline.ns()) {
+    if (kind_ == Deadline::Kind::forever) ns_ = os::kNoDeadline;
+  }
+  [[nodiscard]] bool is_now() const noexcept { return kind_ == Deadline::Kind::now; }
+  [[nodiscard]] std::int64_t ns() noexcept {
+    if (kind_ == Deadline::Kind::after) {
+      ns_ += os::monotonic_ns();
+      kind_ = Deadline::Kind::at;
+    }
+    return ns_;
+  }
+
+ private:
+  Deadline::Kind kind_;
+  std::int64_t ns_;
+};
+
+class Endpoint {
+ public:
+  /// Takes a row. Throws Error{too_many_endpoints | removed | poisoned | timed_out | system}.
+  Endpoint(std::shared_ptr<Segment> segment, const core::View& view, const core::AttachRequest& request, WaitStrategy wait);
+  ~Endpoint();
+  Endpoint(const Endpoint&) = delete;
+  Endpoint& operator=(const Endpoint&) = delete;
+
+  [[nodiscard]] const core::View& view() const noexcept { return view_; }
+  [[nodiscard]] core::Owner owner() const noexcept { return owner_; }
+  [[nodiscard]] layout::EndpointRow& row() const noexcept { return view_.row(core::owner_row(owner_)); }
+  /// This endpoint's own.
+  [[nodiscard]] layout::Counters& counters() const noexcept { return producer_ ? row().produced : row().consumed; }
+  [[nodiscard]] Segment& segment() const noexcept { return *segment_; }
+
+  /// Frees the row. Nothing is open.
+  void detach() noexcept;
+
+  /// Both directions move: a thread of this endpoint may be between arm() and sleep(). Async-signal-safe.
+  void cancel() noexcept;
+  void reset() noexcept { cancelled_.store(false, std::memory_order_relaxed); }  // relaxed: the owner's thread
+  [[nodiscard]] bool cancelled() const noexcept { return cancelled_.load(std::memory_order_seq_cst); }  // A:wake, with R:wake
+
+  /// Sleeps on `event`, whose armed value is `armed`, until a wake, the deadline or the backstop, at which it looks for
+  /// the dead and after its own life lock.
+  void sleep_once(layout::EventLine& event, std::uint32_t armed, std::int64_t deadline_ns) noexcept;
+  /// The look at a backstop.
+  void backstop() noexcept;
+  /// Up to when a call that began at `now_ns` spins.
+  [[nodiscard]] std::int64_t spin_until(std::int64_t now_ns, std::int64_t deadline_ns) const noexcept;
+  [[nodiscard]] WaitStrategy strategy() const noexcept { return wait_; }
+
+ private:
+  std::shared_ptr<Segment> segment_;
+  core::View view_;
+  os::LifeDescriptor life_;
+  core::Owner owner_ = 0;
+  WaitStrategy wait_;
+  std::atomic<bool> cancelled_{false};
+  bool producer_ = false;
+  bool attached_ = false;
+};
+
+/// Who `owner` is, for a report.
+[[nodiscard]] std::shared_ptr<const BlockedBy> describe(const core::View& view, core::Owner owner, const char* what,
+                                                        std::uint64_t age_ns);
+/// "pid 123 (cat)".
+[[nodiscard]] std::string process_text(const core::View& view, core::Owner owner);
+
+}  // namespace ipcq::detail

@@ -1,0 +1,332 @@
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "api/inspection.hpp"
+#include "core/closing.hpp"
+#include "core/endpoints.hpp"
+#include "core/groups.hpp"
+#include "core/ledger.hpp"
+#include "core/ring.hpp"
+#include "core/stats.hpp"
+#include "ipcq/admin.hpp"
+
+// An observer: it reads words that change under it, each atomically, and checks afterwards what must still hold. All
+// relaxed loads here are of figures that are right by themselves; nothing is concluded from two of them together.
+
+namespace ipcq {
+
+const char* to_string(Life life) noexcept {
+  switch (life) {
+    case Life::alive:
+      return "alive";
+    case Life::dead:
+      return "dead";
+    case Life::lost_life_lock:
+      return "lost_life_lock";
+  }
+  return "unknown";
+}
+const char* to_string(ProducerMode mode) noexcept { return mode == ProducerMode::exclusive ? "exclusive" : "shared"; }
+const char* to_string(ConsumerMode mode) noexcept { return mode == ConsumerMode::exclusive ? "exclusive" : "shared"; }
+const char* to_string(Overflow overflow) noexcept {
+  switch (overflow) {
+    case Overflow::block:
+      return "block";
+    case Overflow::reject:
+      return "reject";
+    case Overflow::drop_oldest:
+      return "drop-oldest";
+  }
+  return "unknown";
+}
+const char* to_string(Start start) noexcept { return start == Start::newest ? "newest" : "oldest"; }
+const char* to_string(Lifetime lifetime) noexcept { return lifetime == Lifetime::ephemeral ? "ephemeral" : "persistent"; }
+
+namespace detail {
+namespace {
+
+using core::View;
+
+std::uint64_t get(const layout::AtomicU64& value) noexcept { return value.load(std::memory_order_relaxed); }
+std::uint32_t get(const layout::AtomicU32& value) noexcept { return value.load(std::memory_order_relaxed); }
+
+Life life_of(const View& view, core::Owner owner) noexcept {
+  switch (core::judge(view, owner)) {
+    case core::Verdict::alive:
+      return Life::alive;
+    case core::Verdict::dead:
+      return Life::dead;
+    case core::Verdict::lost_life_lock:
+      return Life::lost_life_lock;
+  }
+  return Life::alive;
+}
+
+std::string text_of(const char* text, std::size_t size) { return {text, ::strnlen(text, size)}; }
+
+EndpointInfo endpoint_info(const View& view, std::uint32_t number) {
+  const auto& row = view.row(number);
+  EndpointInfo info;
+  const core::Owner owner = core::owner_of_row(view, number);
+  info.row = number;
+  info.incarnation = core::owner_incarnation(owner);
+  info.producer = get(row.kind) == static_cast<std::uint32_t>(layout::RowKind::producer);
+  info.pid = get(row.pid);
+  info.uid = get(row.uid);
+  info.command = os::command_of(info.pid);
+  info.life = life_of(view, owner);
+  info.revoked = (get(row.flags) & layout::kRevoked) != 0;
+  const auto now = static_cast<std::uint64_t>(os::monotonic_ns());
+  const std::uint64_t attached = get(row.attached_ns);
+  info.attached_ns = now > attached ? now - attached : 0;
+  const auto& counters = info.producer ? row.produced : row.consumed;
+  info.messages = get(counters.messages) - get(row.base.messages);
+  info.bytes = get(counters.bytes) - get(row.base.bytes);
+  info.batches = get(counters.batches) - get(row.base.batches);
+  info.waits = get(counters.waits) - get(row.base.waits);
+  info.refusals = get(counters.refusals) - get(row.base.refusals);
+  if (!info.producer) {
+    const std::uint32_t group = get(row.group);
+    if (group < view.groups_max) info.group = text_of(view.group(group).name, layout::kNameBytes);
+    return info;
+  }
+  const std::uint64_t position = get(row.open_claim);
+  if (position == core::kNoPosition || (position & (view.alignment - 1)) != 0) return info;
+  const std::uint64_t head = core::load_head(view, position);  // A:publish
+  const bool shared_claim =
+      detail::head_state(head) == core::RecordState::claimed && detail::head_high(head) == owner;
+  if (shared_claim) {
+    const std::uint64_t time = get(core::record_at(view, position).time);
+    info.open_claim = ClaimInfo{position, detail::head_length(head), view.stamp_difference_ns(time, view.stamp())};
+  } else if (view.exclusive()) {
+    info.open_claim = ClaimInfo{position, 0, view.stamp_difference_ns(get(view.side().claim.last_time), view.stamp())};
+  }
+  return info;
+}
+
+LatencyInfo latency_info(const layout::Histogram& histogram) {
+  LatencyInfo info;
+  std::uint64_t total = 0;
+  std::uint64_t counts[layout::kHistogramBuckets];
+  for (std::uint32_t i = 0; i < layout::kHistogramBuckets; ++i) total += counts[i] = get(histogram.buckets[i]);
+  info.messages = total;
+  if (total == 0) return info;
+  info.max_ns = get(histogram.max_ns);
+  info.mean_ns = static_cast<double>(get(histogram.sum_ns)) / static_cast<double>(total);
+  const auto quantile = [&](double q) {
+    const auto rank = static_cast<std::uint64_t>(q * static_cast<double>(total - 1));
+    std::uint64_t seen = 0;
+    for (std::uint32_t i = 0; i < layout::kHistogramBuckets; ++i) {
+      seen += counts[i];
+      if (seen <= rank) continue;
+      // The middle of the bucket: within half its width, and never more than what was seen at most.
+      const std::uint64_t floor = core::bucket_floor_ns(i);
+      return std::min(floor + (core::bucket_floor_ns(i + 1) - floor) / 2, info.max_ns);
+    }
+    return info.max_ns;
+  };
+  info.p50_ns = quantile(0.5);
+  info.p90_ns = quantile(0.9);
+  info.p99_ns = quantile(0.99);
+  info.p999_ns = quantile(0.999);
+  return info;
+}
+
+// Counts committed records from `begin`; false if the group retired past us meanwhile, that is, we may have read what a
+// producer was writing anew.
+bool count_messages(const View& view, const layout::GroupRow& row, GroupInfo& info, std::uint64_t begin, std::uint64_t end) {
+  info.depth_messages = 0;
+  info.depth_exact = true;
+  info.oldest_age_ns = 0;
+  bool first = true;
+  std::uint64_t records = 0;
+  for (std::uint64_t at = begin; at < end || view.exclusive(); ++records) {
+    if (records == kInspectRecordsMax) {
+      info.depth_exact = false;
+      break;
+    }
+    const std::uint64_t head = core::load_head(view, at);  // A:publish
+    const std::uint64_t span = core::span_of(view, head);
+    if (span == 0 || at + span - begin > view.capacity) break;
+    if (detail::head_state(head) == core::RecordState::committed) {
+      if (first) info.oldest_age_ns = view.stamp_difference_ns(get(core::record_at(view, at).time), view.stamp());
+      first = false;
+      ++info.depth_messages;
+    }
+    at += span;
+  }
+  // acquire: after the loads above, as far as they could be mixed up.
+  return row.retired.load(std::memory_order_acquire) == begin;  // A:retired, with R:retired
+}
+
+void add_leases(const View& view, std::uint32_t number, GroupInfo& info) {
+  for (std::uint32_t i = 0; i < view.ledger_entries; ++i) {
+    const layout::LedgerEntry& entry = view.entries(number)[i];
+    const std::uint64_t word = entry.word.load(std::memory_order_acquire);  // A:ack, with R:ack
+    const core::EntryState state = core::word_state(word);
+    if (state != core::EntryState::leased && state != core::EntryState::redeliverable && state != core::EntryState::parked) continue;
+    LeaseInfo lease;
+    lease.state = state == core::EntryState::leased ? "leased" : state == core::EntryState::parked ? "parked" : "redeliverable";
+    lease.begin = get(entry.begin);
+    lease.end = get(entry.end);
+    lease.deliveries = core::word_deliveries(word);
+    if (state == core::EntryState::leased) {
+      const std::uint32_t row = core::owner_row(core::word_owner(word));
+      lease.row = row;
+      if (row < view.endpoints_max) {
+        lease.pid = get(view.row(row).pid);
+        lease.command = os::command_of(lease.pid);
+      }
+      lease.age_ns = view.stamp_difference_ns(get(entry.leased_at), view.stamp());
+    }
+    if (entry.word.load(std::memory_order_acquire) != word) continue;  // A:ack: it changed while we read
+    info.leases.push_back(std::move(lease));
+  }
+  std::sort(info.leases.begin(), info.leases.end(), [](const LeaseInfo& a, const LeaseInfo& b) { return a.begin < b.begin; });
+}
+
+GroupInfo group_info(const View& view, std::uint32_t number, std::uint64_t end, const std::vector<EndpointInfo>& endpoints) {
+  const auto& row = view.group(number);
+  GroupInfo info;
+  info.name = text_of(row.name, layout::kNameBytes);
+  info.row = number;
+  info.start = static_cast<Start>(row.start);
+  info.overflow = static_cast<Overflow>(row.overflow);
+  info.consumers = static_cast<ConsumerMode>(row.consumers);
+  info.lifetime = static_cast<Lifetime>(row.lifetime);
+  for (int attempt = 0; attempt < 8; ++attempt) {
+    info.retired = row.retired.load(std::memory_order_acquire);  // A:retired, with R:retired
+    // claim_position may be read before a retire that we see: depth is never less than nothing.
+    info.depth_bytes = end > info.retired ? std::min(end - info.retired, view.capacity) : 0;
+    if (count_messages(view, row, info, info.retired, end)) break;
+    if (attempt == 7) info.depth_exact = false;
+  }
+  // Attached time of its consumers, the living ones: what they process in is the article's availability.
+  double attached_ns = 0;
+  double processing_ns = 0;
+  for (const EndpointInfo& endpoint : endpoints) {
+    if (endpoint.producer || endpoint.group != info.name || endpoint.life == Life::dead) continue;
+    ++info.members;
+    const auto& counters = view.row(endpoint.row).consumed;
+    const std::uint64_t ticks = get(counters.processing_ticks) - get(view.row(endpoint.row).base.processing_ticks);
+    processing_ns += static_cast<double>(view.stamp_difference_ns(1, ticks + 1));
+    attached_ns += static_cast<double>(endpoint.attached_ns);
+  }
+  info.availability = attached_ns > 0 ? std::min(1.0, processing_ns / attached_ns) : 0;
+  info.unattended = info.depth_messages > 0 && info.members == 0;
+  info.leased_messages = get(row.leased_messages);
+  info.redelivered_messages = get(row.redelivered_messages);
+  info.dropped_messages = get(row.dropped_messages);
+  info.recovered_leases = get(row.recovered_leases);
+  if (info.consumers == ConsumerMode::shared) {
+    add_leases(view, number, info);
+  } else if (const core::Owner owner = get(row.owner); owner != 0 && get(row.leased_to) > info.retired) {
+    LeaseInfo lease;
+    lease.state = "leased";
+    lease.begin = info.retired;
+    lease.end = get(row.leased_to);
+    lease.row = core::owner_row(owner);
+    lease.deliveries = get(row.takeover_retired) == info.retired ? get(row.takeover_count) : 0;
+    if (lease.row < view.endpoints_max) {
+      lease.pid = get(view.row(lease.row).pid);
+      lease.command = os::command_of(lease.pid);
+    }
+    info.leases.push_back(std::move(lease));
+  }
+  const auto& histograms = view.histograms(number);
+  info.queue = latency_info(histograms.queue);
+  info.transfer = latency_info(histograms.transfer);
+  info.processing = latency_info(histograms.processing);
+  info.latency = latency_info(histograms.latency);
+  return info;
+}
+
+const char* clock_text(layout::ClockKind clock) noexcept {
+  switch (clock) {
+    case layout::ClockKind::tsc:
+      return "tsc";
+    case layout::ClockKind::monotonic:
+      return "monotonic";
+    default:
+      return "off";
+  }
+}
+
+}  // namespace
+
+QueueInfo inspect_segment(const Segment& segment) {
+  const View& view = segment.view();
+  const layout::Header& header = segment.header().header;
+  QueueInfo info;
+  info.name = segment.place().name;
+  info.path = segment.place().path;
+  info.layout_version = segment.header().layout_version;
+  info.segment_bytes = segment.header().segment_bytes;
+  info.capacity_bytes = view.capacity;
+  info.message_bytes_max = view.message_bytes_max();
+  struct stat file {};
+  if (::fstat(view.fd, &file) == 0) {
+    info.owner = file.st_uid;
+    info.file_group = file.st_gid;
+    info.mode = file.st_mode & 07777;
+  }
+  info.created_unix_ns = segment.header().created_unix_ns;
+  info.producers = view.producers;
+  info.overflow = static_cast<Overflow>(header.overflow);
+  info.consumers = static_cast<ConsumerMode>(header.consumers);
+  info.type = header.type;
+  info.alignment_bytes = header.alignment;
+  info.timestamps = header.clock != layout::ClockKind::off;
+  info.metrics = header.metrics != 0;
+  info.clock = clock_text(header.clock);
+  info.endpoints_max = view.endpoints_max;
+  info.groups_max = view.groups_max;
+  info.ledger_entries = view.ledger_entries;
+  const std::uint32_t flags = get(view.frozen().flags);
+  info.closed = (flags & layout::flag::kClosed) != 0;
+  info.removed = (flags & layout::flag::kRemoved) != 0;
+  info.poisoned = (flags & layout::flag::kPoisoned) != 0;
+  for (std::uint32_t i = 0; i < view.endpoints_max; ++i) {
+    if (core::row_attached(view, i)) info.endpoints.push_back(endpoint_info(view, i));
+    info.messages += get(view.row(i).produced.messages);
+    info.bytes += get(view.row(i).produced.bytes);
+  }
+  info.abandoned_claims = get(view.side().close.abandoned_claims);
+  info.recoveries = get(view.side().close.recoveries);
+  // A:claim_position, with R:claim_position. Clamped: an exclusive one may lag what a consumer has finished.
+  info.claim_position = view.side().claim.claim_position.load(std::memory_order_acquire);
+  for (std::uint32_t i = 0; i < view.groups_max; ++i) {
+    const auto& row = view.group(i);
+    if (row.state.load(std::memory_order_acquire) != static_cast<std::uint32_t>(layout::GroupState::active)) continue;  // A:group, with R:group
+    info.claim_position = std::max(info.claim_position, get(row.retired));
+  }
+  for (std::uint32_t i = 0; i < view.groups_max; ++i) {
+    const auto& row = view.group(i);
+    if (row.state.load(std::memory_order_acquire) != static_cast<std::uint32_t>(layout::GroupState::active)) continue;  // A:group, with R:group
+    info.groups.push_back(group_info(view, i, info.claim_position, info.endpoints));
+    info.depth_bytes = std::max(info.depth_bytes, info.groups.back().depth_bytes);
+  }
+  for (EndpointInfo& endpoint : info.endpoints) {
+    if (endpoint.producer) continue;
+    for (const GroupInfo& group : info.groups) {
+      if (group.name != endpoint.group) continue;
+      for (const LeaseInfo& lease : group.leases) {
+        if (lease.state == "leased" && lease.row == endpoint.row) ++endpoint.open_leases;
+      }
+    }
+  }
+  return info;
+}
+
+}  // namespace detail
+
+QueueInfo inspect(std::string_view name, const OpenOptions& options) {
+  detail::Place place = detail::place_of(name, options.directory);
+  detail::OpenedFile file = detail::open_file(place, detail::Access::read_only, detail::Depth::whole, options.trusted_owners);
+  const auto segment = detail::Segment::map(std::move(place), std::move(file), detail::Access::read_only);
+  return detail::inspect_segment(*segment);
+}
+
+}  // namespace ipcq

@@ -1,0 +1,96 @@
+#include <dirent.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <bit>
+#include <cerrno>
+#include <memory>
+#include <string>
+
+#include "api/names.hpp"
+#include "api/segment.hpp"
+#include "core/closing.hpp"
+#include "core/endpoints.hpp"
+#include "ipcq/admin.hpp"
+
+namespace ipcq {
+namespace {
+
+// Members and depth of a queue, without the counting that inspect() does.
+void look_inside(const detail::Segment& segment, QueueSummary& summary) {
+  const core::View& view = segment.view();
+  summary.segment_bytes = segment.header().segment_bytes;
+  summary.capacity_bytes = view.capacity;
+  summary.closed = core::is_closed(view);
+  for (std::uint32_t i = 0; i < view.endpoints_max; ++i) {
+    if (!core::row_attached(view, i) || core::judge(view, core::owner_of_row(view, i)) == core::Verdict::dead) continue;
+    // relaxed: figures that are right by themselves.
+    const std::uint32_t kind = view.row(i).kind.load(std::memory_order_relaxed);
+    ++(kind == static_cast<std::uint32_t>(layout::RowKind::producer) ? summary.producers : summary.consumers);
+  }
+  // A:claim_position, with R:claim_position; A:group, with R:group; A:retired, with R:retired.
+  const std::uint64_t end = view.side().claim.claim_position.load(std::memory_order_acquire);
+  for (std::uint32_t i = 0; i < view.groups_max; ++i) {
+    const auto& group = view.group(i);
+    if (group.state.load(std::memory_order_acquire) != static_cast<std::uint32_t>(layout::GroupState::active)) continue;  // A:group
+    ++summary.groups;
+    const std::uint64_t retired = group.retired.load(std::memory_order_acquire);  // A:retired
+    if (end > retired) summary.depth_bytes = std::max(summary.depth_bytes, std::min(end - retired, view.capacity));
+  }
+}
+
+QueueSummary summary_of(const std::string& directory, const std::string& file_name, const OpenOptions& options) {
+  QueueSummary summary;
+  summary.path = directory + (directory.back() == '/' ? "" : "/") + file_name;
+  summary.leftover = file_name.rfind(detail::kLeftoverPrefix, 0) == 0;
+  summary.name = summary.leftover ? file_name : file_name.substr(detail::kFilePrefix.size());
+  struct stat info {};
+  if (::lstat(summary.path.c_str(), &info) == 0) {
+    summary.owner = info.st_uid;
+    summary.mode = info.st_mode & 07777;
+    summary.segment_bytes = S_ISREG(info.st_mode) ? static_cast<std::uint64_t>(info.st_size) : 0;
+  }
+  if (summary.leftover) return summary;
+  try {
+    detail::Place place = detail::place_of(summary.name, directory);
+    detail::OpenedFile file = detail::open_file(place, detail::Access::read_only, detail::Depth::whole, options.trusted_owners);
+    look_inside(*detail::Segment::map(std::move(place), std::move(file), detail::Access::read_only), summary);
+  } catch (const Error& error) {
+    summary.problem = error.errc();
+    summary.problem_text = error.what();
+  }
+  return summary;
+}
+
+}  // namespace
+
+std::vector<QueueSummary> list(const OpenOptions& options) {
+  const std::string directory = resolve_directory(options.directory);
+  const std::unique_ptr<DIR, int (*)(DIR*)> entries(::opendir(directory.c_str()), &::closedir);
+  if (entries == nullptr) {
+    const Errc code = errno == EACCES ? Errc::permission_denied : errno == ENOENT || errno == ENOTDIR ? Errc::no_such_queue : Errc::system;
+    throw Error(code, "directory " + directory + " cannot be listed; make it, or name another (--dir, IPCQ_DIR)", errno);
+  }
+  std::vector<QueueSummary> summaries;
+  while (const dirent* entry = ::readdir(entries.get())) {
+    const std::string file_name = entry->d_name;
+    const bool queue = file_name.rfind(detail::kFilePrefix, 0) == 0 && is_valid_name(file_name.substr(detail::kFilePrefix.size()));
+    if (!queue && file_name.rfind(detail::kLeftoverPrefix, 0) != 0) continue;
+    QueueSummary summary = summary_of(directory, file_name, options);
+    if (summary.problem == Errc::no_such_queue) continue;  // removed while we looked
+    summaries.push_back(std::move(summary));
+  }
+  std::sort(summaries.begin(), summaries.end(), [](const auto& a, const auto& b) { return a.name < b.name; });
+  return summaries;
+}
+
+std::uint64_t largest_capacity_bytes(const CreateOptions& options) {
+  const std::string directory = resolve_directory(options.directory);
+  const detail::FreeSpace space = detail::free_space(directory);
+  const std::uint64_t control = layout::control_bytes(options.endpoints_max, options.groups_max, options.ledger_entries);
+  const std::uint64_t free = std::min(space.file_system, space.memory);
+  if (free < control + 65536) return 0;
+  return std::bit_floor(free - control);
+}
+
+}  // namespace ipcq

@@ -1,0 +1,42 @@
+// ProducerImpl: a producer behind its handle. Lives as long as the handle or its open claim.
+#pragma once
+
+#include <memory>
+
+#include "api/endpoint.hpp"
+#include "core/producer_side.hpp"
+#include "ipcq/producer.hpp"
+
+namespace ipcq::detail {
+
+class ProducerImpl {
+ public:
+  /// Throws Error as Queue::producer.
+  ProducerImpl(std::shared_ptr<Segment> segment, const ProducerOptions& options);
+  ~ProducerImpl();
+  ProducerImpl(const ProducerImpl&) = delete;
+  ProducerImpl& operator=(const ProducerImpl&) = delete;
+
+  Claim claim(Room room, Deadline deadline);
+  Outcome commit(Claim& claim);
+  Outcome abort(Claim& claim) noexcept;
+  /// The claim's end without a word to the segment: an inherited copy in a forked child.
+  void forget(Claim& claim) noexcept;
+  /// The handle is gone; an open claim keeps us.
+  void release_handle() noexcept;
+  [[nodiscard]] bool claim_open() const noexcept { return open_; }
+  [[nodiscard]] Endpoint& endpoint() noexcept { return endpoint_; }
+
+ private:
+  [[nodiscard]] Outcome wait_for_claim(std::uint64_t need, CallDeadline& deadline, core::ClaimTaken& taken);
+  [[nodiscard]] std::shared_ptr<const BlockedBy> who_holds_room(std::uint64_t need) const;
+  void finish(Claim& claim) noexcept;
+  void delete_if_unused() noexcept;
+
+  Endpoint endpoint_;
+  core::ProducerState state_;
+  bool open_ = false;
+  bool handle_ = true;
+};
+
+}  // namespace ipcq::detail

@@ -1,0 +1,65 @@
+// Segment: a queue as this process has it open: descriptors, mapping, view. Shared by all handles of one Queue.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <string>
+
+#include "api/segment_file.hpp"
+#include "core/groups.hpp"
+#include "core/view.hpp"
+#include "ipcq/options.hpp"
+#include "os/life_lock.hpp"
+#include "os/mapping.hpp"
+
+namespace ipcq::detail {
+
+class Segment {
+ public:
+  /// Creates the file, formats it, adds its groups, gives it its name. Throws Error.
+  static std::shared_ptr<Segment> create(const Place& place, const CreateOptions& options);
+  /// Maps an opened file. Throws Error.
+  static std::shared_ptr<Segment> map(Place place, OpenedFile file, Access access);
+  ~Segment();
+  Segment(const Segment&) = delete;
+  Segment& operator=(const Segment&) = delete;
+
+  [[nodiscard]] const Place& place() const noexcept { return place_; }
+  [[nodiscard]] const layout::HeaderCopy& header() const noexcept { return header_; }
+  /// Without a writable view of the data.
+  [[nodiscard]] const core::View& view() const noexcept { return view_; }
+  /// With one; maps it at the first call. Throws Error.
+  [[nodiscard]] core::View writable_view();
+
+  /// Throws Error{forked} in a child that inherited this.
+  void check_usable() const;
+  [[nodiscard]] bool forked() const noexcept { return os::fork_generation() != generation_; }
+
+  /// A description of its own for a life lock. Throws Error.
+  [[nodiscard]] os::LifeDescriptor open_life_descriptor() const;
+  /// Whether the queue's name still is this file.
+  [[nodiscard]] bool still_named() const noexcept;
+
+  [[noreturn]] void fail(Errc code, std::string_view what, std::string_view to_do, int system_errno = 0) const;
+
+ private:
+  Segment(Place place, os::UniqueFd fd, os::FileId file, const layout::HeaderCopy& header, Access access);
+
+  Place place_;
+  os::UniqueFd fd_;
+  layout::HeaderCopy header_;
+  os::Mapping mapping_;
+  core::View view_;
+  std::mutex writable_mutex_;
+  std::byte* writable_ = nullptr;
+  std::uint32_t generation_;
+};
+
+/// Checked options as a plan of the segment. Throws Error{invalid_name | invalid_option}.
+[[nodiscard]] layout::Plan plan_of(const Place& place, const CreateOptions& options);
+/// The groups to create: those named, else "default". Throws Error{invalid_name | invalid_option}.
+[[nodiscard]] std::vector<core::GroupPlan> group_plans(const Place& place, const CreateOptions& options);
+[[nodiscard]] core::GroupPlan group_plan(const Place& place, const GroupOptions& options, Overflow overflow, ConsumerMode consumers);
+
+}  // namespace ipcq::detail

@@ -1,0 +1,230 @@
+#include "core/groups.hpp"
+
+#include <cstring>
+
+#include "core/crash_point.hpp"
+#include "core/endpoints.hpp"
+#include "core/event_count.hpp"
+#include "core/lease.hpp"
+#include "core/producer_side.hpp"
+
+namespace ipcq::core {
+namespace {
+
+using layout::GroupState;
+
+constexpr auto kFree = static_cast<std::uint32_t>(GroupState::free);
+constexpr auto kActive = static_cast<std::uint32_t>(GroupState::active);
+constexpr auto kMarked = static_cast<std::uint32_t>(GroupState::marked);
+
+std::string_view name_of(const layout::GroupRow& row) noexcept {
+  return {row.name, ::strnlen(row.name, layout::kNameBytes)};
+}
+
+std::uint32_t active_groups(const View& view) noexcept {
+  std::uint32_t count = 0;
+  for (std::uint32_t i = 0; i < view.groups_max; ++i) {
+    // relaxed: under the producer side's mutex, where rows come and go.
+    if (view.group(i).state.load(std::memory_order_relaxed) == kActive) ++count;
+  }
+  return count;
+}
+
+std::int64_t patience() noexcept { return os::monotonic_ns() + 100 * kLockPatience_ns; }
+
+enum class Freed : std::uint8_t { yes, no, restored };
+
+// Frees the marked row of `incarnation`. Somebody may have done so, and used the row again: checked under the mutex. Two
+// removers may have marked the last two groups at once: the first to come here finds no active one and takes his mark back.
+Freed free_marked(const View& view, std::uint32_t number, std::uint32_t incarnation) noexcept {
+  if (lock_producer_side(view, patience()) != Locked::yes) return Freed::no;
+  auto& row = view.group(number);
+  Freed freed = Freed::no;
+  if (row.state.load(std::memory_order_relaxed) == kMarked &&  // relaxed: under the mutex
+      row.incarnation.load(std::memory_order_relaxed) == incarnation) {
+    freed = active_groups(view) == 0 ? Freed::restored : Freed::yes;
+    row.state.store(freed == Freed::restored ? kActive : kFree, std::memory_order_release);  // R:group
+    IPCQ_CRASH_POINT("group.freed");
+  }
+  unlock_producer_side(view);
+  if (freed != Freed::no) {
+    publish_fenced(view.side().space);
+    publish_fenced(view.side().data);
+  }
+  return freed;
+}
+
+}  // namespace
+
+bool find_group(const View& view, std::string_view name, GroupId& id) noexcept {
+  for (std::uint32_t i = 0; i < view.groups_max; ++i) {
+    const auto& row = view.group(i);
+    if (row.state.load(std::memory_order_acquire) != kActive || name_of(row) != name) continue;  // A:group, with R:group
+    id = {i, row.incarnation.load(std::memory_order_relaxed)};  // relaxed: behind the state
+    return true;
+  }
+  return false;
+}
+
+AddGroup add_group(const View& view, const GroupPlan& plan, GroupId& id) noexcept {
+  switch (lock_producer_side(view, patience())) {
+    case Locked::yes:
+      break;
+    case Locked::timed_out:
+      return AddGroup::timed_out;
+    case Locked::poisoned:
+      return AddGroup::poisoned;
+  }
+  if (find_group(view, plan.name, id)) {
+    unlock_producer_side(view);
+    return AddGroup::exists;
+  }
+  std::uint32_t number = view.groups_max;
+  for (std::uint32_t i = 0; i < view.groups_max && number == view.groups_max; ++i) {
+    if (view.group(i).state.load(std::memory_order_relaxed) == kFree) number = i;  // relaxed: under the mutex
+  }
+  if (number == view.groups_max) {
+    unlock_producer_side(view);
+    return AddGroup::full;
+  }
+  auto& row = view.group(number);
+  // Everything below is in a free row, which nobody reads   (die here → a free row)
+  // relaxed: published by the state.
+  std::uint32_t incarnation = row.incarnation.load(std::memory_order_relaxed) + 1;
+  if (incarnation == 0) incarnation = 1;
+  row.incarnation.store(incarnation, std::memory_order_relaxed);
+  std::memset(row.name, 0, sizeof row.name);
+  std::memcpy(row.name, plan.name.data(), plan.name.size() < layout::kNameBytes ? plan.name.size() : layout::kNameBytes - 1);
+  row.start = static_cast<std::uint8_t>(plan.start);
+  row.overflow = static_cast<std::uint8_t>(plan.overflow);
+  row.consumers = static_cast<std::uint8_t>(plan.consumers);
+  row.lifetime = static_cast<std::uint8_t>(plan.lifetime);
+  const auto clear = [](layout::AtomicU64& value) { value.store(0, std::memory_order_relaxed); };
+  clear(row.leased_messages);
+  clear(row.redelivered_messages);
+  clear(row.dropped_messages);
+  clear(row.recovered_leases);
+  row.owner.store(0, std::memory_order_relaxed);
+  row.takeover_count.store(0, std::memory_order_relaxed);
+  row.takeover_retired.store(kNoPosition, std::memory_order_relaxed);
+  for (std::uint32_t i = 0; i < view.ledger_entries; ++i) {
+    auto& word = view.entries(number)[i].word;
+    word.store(make_word(EntryState::free, 0, word_sequence(word.load(std::memory_order_relaxed)), 0), std::memory_order_relaxed);
+    view.index(number)[i] = static_cast<std::uint16_t>(i);
+  }
+  row.index_first.store(0, std::memory_order_relaxed);
+  row.index_count.store(0, std::memory_order_relaxed);
+  auto& histograms = view.histograms(number);
+  for (layout::Histogram* histogram : {&histograms.queue, &histograms.transfer, &histograms.processing, &histograms.latency}) {
+    clear(histogram->messages);
+    clear(histogram->sum_ns);
+    clear(histogram->max_ns);
+    for (auto& bucket : histogram->buckets) clear(bucket);
+  }
+  // 1. retired: the least of all, computed under the mutex, so that what the producers may overwrite is before it; or the
+  //    end of what is claimed (exclusive: of what is committed; it may lag by the batch being published)
+  const std::uint64_t retired = plan.start == Start::oldest
+                                    ? refresh_least_retired(view)
+                                    : view.side().claim.claim_position.load(std::memory_order_relaxed);  // relaxed: under the mutex
+  row.leased_to.store(retired, std::memory_order_relaxed);
+  row.retired.store(retired, std::memory_order_release);  // R:retired
+  IPCQ_CRASH_POINT("group.added_retired");                // die here → a free row
+  // 2. the state, last                                      (die here → the group is there)
+  row.state.store(kActive, std::memory_order_release);  // R:group
+  IPCQ_CRASH_POINT("group.added");
+  id = {number, incarnation};
+  unlock_producer_side(view);
+  return AddGroup::ok;
+}
+
+std::uint32_t living_members(const View& view, GroupId id, std::uint32_t& one) noexcept {
+  std::uint32_t members = 0;
+  for (std::uint32_t i = 0; i < view.endpoints_max; ++i) {
+    if (!row_attached(view, i)) continue;
+    const auto& row = view.row(i);
+    // relaxed: a report, and a check that is repeated by whoever attaches.
+    if (row.kind.load(std::memory_order_relaxed) != static_cast<std::uint32_t>(layout::RowKind::consumer) ||
+        row.group.load(std::memory_order_relaxed) != id.row ||
+        row.group_incarnation.load(std::memory_order_relaxed) != id.incarnation) {
+      continue;
+    }
+    const Owner owner = owner_of_row(view, i);
+    if (judge(view, owner) == Verdict::dead) continue;
+    one = owner;
+    ++members;
+  }
+  return members;
+}
+
+RemoveGroup remove_group(const View& view, GroupId id, bool force, std::uint32_t& holder) noexcept {
+  if (!group_is(view, id.row, id.incarnation)) return RemoveGroup::no_such_group;
+  if (!force && living_members(view, id, holder) > 0) return RemoveGroup::has_member;
+  auto& row = view.group(id.row);
+  const bool exclusive = is_exclusive_group(view, id.row);
+  // Verdicts outside the mutex: whose leases are whose.
+  if (exclusive) {
+    holder = row.owner.load(std::memory_order_acquire);  // A:takeover, with R:takeover
+    if (holder != 0 && judge(view, holder) != Verdict::dead) return RemoveGroup::has_lease;
+  }
+  for (int attempt = 0; attempt < 20; ++attempt) {
+    redeliver_dead(view, id.row);
+    bool moved = false;
+    switch (lock_group(view, id.row, patience(), moved)) {
+      case Locked::yes:
+        break;
+      case Locked::timed_out:
+        return RemoveGroup::timed_out;
+      case Locked::poisoned:
+        return RemoveGroup::poisoned;
+    }
+    if (!group_is(view, id.row, id.incarnation)) {
+      unlock_group(view, id.row);
+      return RemoveGroup::no_such_group;
+    }
+    bool leased = false;
+    if (exclusive) {
+      leased = row.owner.load(std::memory_order_relaxed) != holder;  // relaxed: under the mutex
+    } else {
+      Ledger ledger(view, id.row);
+      for (std::uint32_t k = 0; k < ledger.in_use() && !leased; ++k) {
+        const std::uint64_t word = ledger.word(ledger.at(k));
+        if (word_state(word) != EntryState::leased) continue;
+        leased = true;
+        holder = word_owner(word);
+      }
+    }
+    if (leased) {
+      unlock_group(view, id.row);
+      if (judge(view, holder) != Verdict::dead) return RemoveGroup::has_lease;
+      continue;  // died meanwhile: give his leases back and look again
+    }
+    if (active_groups(view) <= 1) {  // a first look; the mutex that decides is the producer side's
+      unlock_group(view, id.row);
+      return RemoveGroup::last;
+    }
+    // 1. marked: leases are refused from now on   (die here → who is short of room, or adds or removes one, frees it)
+    row.state.store(kMarked, std::memory_order_release);  // R:group
+    IPCQ_CRASH_POINT("group.marked");
+    unlock_group(view, id.row);
+    // 2. free                                     (die here → whole)
+    publish_fenced(view.side().data);  // members look again: group_removed
+    return free_marked(view, id.row, id.incarnation) == Freed::restored ? RemoveGroup::last : RemoveGroup::ok;
+  }
+  return RemoveGroup::timed_out;
+}
+
+bool finish_group_removal(const View& view, std::uint32_t number) noexcept {
+  auto& row = view.group(number);
+  if (row.state.load(std::memory_order_acquire) != kMarked) return false;  // A:group, with R:group
+  return free_marked(view, number, row.incarnation.load(std::memory_order_relaxed)) == Freed::yes;  // relaxed: checked again
+}
+
+bool remove_if_abandoned(const View& view, GroupId id) noexcept {
+  const auto& row = view.group(id.row);
+  if (row.lifetime != static_cast<std::uint8_t>(Lifetime::ephemeral)) return false;
+  std::uint32_t holder = 0;
+  if (living_members(view, id, holder) > 0) return false;
+  return remove_group(view, id, false, holder) == RemoveGroup::ok;
+}
+
+}  // namespace ipcq::core

@@ -1,0 +1,54 @@
+// Groups: the table of consumer groups. Rows come and go only under the producer side's mutex.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+#include "core/lock.hpp"
+#include "core/view.hpp"
+#include "ipcq/options.hpp"
+
+namespace ipcq::core {
+
+struct GroupId {
+  std::uint32_t row = 0;
+  std::uint32_t incarnation = 0;
+};
+
+struct GroupPlan {
+  std::string_view name;
+  Start start = Start::oldest;
+  Overflow overflow = Overflow::block;
+  ConsumerMode consumers = ConsumerMode::shared;
+  Lifetime lifetime = Lifetime::persistent;
+};
+
+enum class AddGroup : std::uint8_t { ok, exists, full, timed_out, poisoned };
+/// Adds a group; `id` is it, or the one that has the name already.
+[[nodiscard]] AddGroup add_group(const View& view, const GroupPlan& plan, GroupId& id) noexcept;
+
+/// Finds an active group by name. Takes no lock. False: there is none.
+[[nodiscard]] bool find_group(const View& view, std::string_view name, GroupId& id) noexcept;
+
+enum class RemoveGroup : std::uint8_t {
+  ok,
+  no_such_group,
+  last,        // the only one
+  has_member,  // a living member is attached: named in `holder`
+  has_lease,   // a living owner holds a lease, or is the exclusive consumer: named in `holder`
+  timed_out,
+  poisoned,
+};
+/// Removes a group. `force` overrides idle members, never a living lease or exclusive consumer.
+[[nodiscard]] RemoveGroup remove_group(const View& view, GroupId id, bool force, std::uint32_t& holder) noexcept;
+
+/// Frees a row whose remover died between his two steps. True if it was.
+bool finish_group_removal(const View& view, std::uint32_t row) noexcept;
+
+/// Removes an ephemeral group none of whose members lives. True if it went.
+bool remove_if_abandoned(const View& view, GroupId id) noexcept;
+
+/// Living members, and one of them.
+[[nodiscard]] std::uint32_t living_members(const View& view, GroupId id, std::uint32_t& one) noexcept;
+
+}  // namespace ipcq::core

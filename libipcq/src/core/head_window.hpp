@@ -1,0 +1,33 @@
+// HeadWindow: one head, writable for the moment.
+#pragma once
+
+#include <optional>
+
+#include "core/view.hpp"
+#include "ipcq/detail/record.hpp"
+#include "os/mapping.hpp"
+
+namespace ipcq::core {
+
+/// Recovery, and only recovery, writes heads from a process whose view of the data is read-only: through a window of one
+/// page, mapped before the mutex is taken. (A head never straddles pages: positions are multiples of 16.)
+class HeadWindow {
+ public:
+  HeadWindow(const View& view, std::uint64_t position) noexcept {
+    const std::uint64_t offset = position & view.mask;
+    if (view.data_writable != nullptr) {
+      record_ = reinterpret_cast<detail::RecordHeader*>(view.data_writable + offset);
+    } else if (view.fd >= 0) {
+      page_.emplace(view.fd, view.control_bytes + offset);
+      record_ = reinterpret_cast<detail::RecordHeader*>(page_->at());
+    }
+  }
+  [[nodiscard]] explicit operator bool() const noexcept { return record_ != nullptr; }
+  [[nodiscard]] std::atomic<std::uint64_t>& head() const noexcept { return record_->head; }
+
+ private:
+  std::optional<os::PageWindow> page_;
+  detail::RecordHeader* record_ = nullptr;
+};
+
+}  // namespace ipcq::core

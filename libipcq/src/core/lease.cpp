@@ -1,0 +1,270 @@
+#include "core/lease.hpp"
+
+#include "core/closing.hpp"
+#include "core/crash_point.hpp"
+#include "core/endpoints.hpp"
+#include "core/event_count.hpp"
+
+namespace ipcq::core {
+namespace {
+
+constexpr std::uint32_t kSkippedPerTurn = 1024;
+
+void count(layout::AtomicU64& statistic, std::uint64_t by) noexcept {
+  // relaxed, load and store: under the mutex.
+  statistic.store(statistic.load(std::memory_order_relaxed) + by, std::memory_order_relaxed);
+}
+
+// A free entry, by merging if need be.
+bool has_free_entry(Ledger& ledger) noexcept { return !ledger.full() || ledger.merge(); }
+
+// What a turn under the mutex came to; `again`: an unfinished turn, nobody may answer `empty` behind it.
+struct Turn {
+  LeaseTaken taken;
+  bool moved = false;
+  bool again = false;
+};
+
+// Hands out the redeliverable entry that is k-th in order: its first message alone, so that only a message that kills is
+// counted out.
+void lease_again(const View& view, Ledger& ledger, std::uint32_t k, std::uint32_t group, Owner owner, Turn& turn) noexcept {
+  const std::uint32_t number = ledger.at(k);
+  layout::LedgerEntry& entry = ledger.entry(number);
+  const std::uint64_t begin = entry.begin.load(std::memory_order_relaxed);  // relaxed: under the mutex
+  const std::uint64_t end = entry.end.load(std::memory_order_relaxed);
+  const Walk first = walk(view, begin, end, 1, UINT64_MAX);
+  if (first.messages == 0) {
+    turn.taken.step = LeaseStep::damaged;
+    return;
+  }
+  Walk range = first;
+  // `word` first: splitting may merge, which moves entries of the index but never this one's number.
+  if (first.end < end && has_free_entry(ledger)) {
+    // merge() may have shifted the index: find our place again.
+    while (ledger.at(k) != number) --k;
+    // 1. the rest, into a free entry      (die here → they overlap: the later begin wins)
+    ledger.insert(k + 1, first.end, end, EntryState::redeliverable, word_deliveries(ledger.word(number)), 0, 0);
+    IPCQ_CRASH_POINT("split.rest");
+    // 2. the first one's end              (die here → two redeliverable entries)
+    entry.end.store(first.end, std::memory_order_release);  // R:ack
+    IPCQ_CRASH_POINT("split.cut");
+  } else if (first.end < end) {
+    range = walk(view, begin, end, UINT32_MAX, UINT64_MAX);  // no entry to be had: whole, never refused
+  }
+  turn.taken.word = ledger.lease(number, owner, view.stamp());
+  IPCQ_CRASH_POINT("lease.leased");
+  turn.taken.step = LeaseStep::leased;
+  turn.taken.begin = begin;
+  turn.taken.end = entry.end.load(std::memory_order_relaxed);  // relaxed: under the mutex
+  turn.taken.messages = range.messages;
+  turn.taken.bytes = range.bytes;
+  turn.taken.first_time = range.first_time;
+  turn.taken.entry = number;
+  turn.taken.deliveries = word_deliveries(turn.taken.word);
+  count(view.group(group).redelivered_messages, range.messages);
+}
+
+void lease_new(const View& view, Ledger& ledger, std::uint32_t group, Owner owner, const LeaseRequest& request, Turn& turn) noexcept {
+  const std::uint64_t begin = ledger.lease_position();
+  const Walk range = walk(view, begin, begin + view.capacity, request.max_messages, request.max_bytes);
+  turn.taken.stop = range.stop;
+  turn.taken.head = range.head;
+  if (range.why == WalkEnd::damaged) {
+    turn.taken.step = LeaseStep::damaged;
+    return;
+  }
+  if (range.messages == 0 && range.stop > begin) {
+    // Only skipped records. With an empty ledger `retired` passes them; else a done entry covers a whole turn of them.
+    if (ledger.in_use() == 0) {
+      bool unfinished = false;
+      turn.moved |= ledger.pass_skipped(kSkippedPerTurn, unfinished);
+      turn.again = unfinished;
+    } else if (range.why == WalkEnd::limit && has_free_entry(ledger)) {
+      ledger.insert(ledger.in_use(), begin, range.stop, EntryState::done, 0, 0, 0);
+      turn.again = true;
+    }
+  }
+  if (range.messages == 0 || (range.messages < request.min_messages && range.messages < request.max_messages &&
+                              range.why != WalkEnd::limit && !request.take_what_is_there)) {
+    turn.taken.step = range.why == WalkEnd::claimed ? LeaseStep::claimed : LeaseStep::nothing;
+    const std::uint64_t end = closed_at(view);
+    if (end != kNoPosition && ledger.in_use() == 0 && ledger.retired() == end) turn.taken.step = LeaseStep::drained;
+    return;
+  }
+  if (!has_free_entry(ledger)) {
+    turn.taken.step = LeaseStep::too_many_leases;
+    turn.taken.front_owner = word_owner(ledger.word(ledger.at(0)));
+    return;
+  }
+  const std::uint32_t number =
+      ledger.insert(ledger.in_use(), begin, range.end, EntryState::leased, 0, owner, view.stamp());
+  IPCQ_CRASH_POINT("lease.leased");
+  turn.taken.step = LeaseStep::leased;
+  turn.taken.begin = begin;
+  turn.taken.end = range.end;
+  turn.taken.word = ledger.word(number);
+  turn.taken.messages = range.messages;
+  turn.taken.bytes = range.bytes;
+  turn.taken.first_time = range.first_time;
+  turn.taken.entry = number;
+  count(view.group(group).leased_messages, range.messages);
+}
+
+}  // namespace
+
+LeaseTaken lease(const View& view, std::uint32_t group, std::uint32_t incarnation, Owner owner, const LeaseRequest& request,
+                 std::int64_t deadline_ns) noexcept {
+  for (;;) {
+    Turn turn;
+    switch (lock_group(view, group, deadline_ns, turn.moved)) {
+      case Locked::yes:
+        break;
+      case Locked::timed_out:
+        turn.taken.step = LeaseStep::lock_held;
+        return turn.taken;
+      case Locked::poisoned:
+        turn.taken.step = LeaseStep::poisoned;
+        return turn.taken;
+    }
+    if (!group_is(view, group, incarnation)) {
+      unlock_group(view, group);
+      turn.taken.step = LeaseStep::group_removed;
+      return turn.taken;
+    }
+    Ledger ledger(view, group);
+    turn.moved |= ledger.retire();
+    const std::uint32_t in_use = ledger.in_use();
+    std::uint32_t again = in_use;
+    for (std::uint32_t k = 0; k < in_use; ++k) {
+      const std::uint64_t word = ledger.word(ledger.at(k));
+      if (word_state(word) == EntryState::redeliverable) {
+        again = k;
+        break;
+      }
+      if (k == 0 && word_state(word) == EntryState::leased && word_owner(word) != owner) {
+        turn.taken.front_owner = word_owner(word);
+        if (request.probe_front_due) {
+          turn.taken.step = LeaseStep::probe_front;
+          break;
+        }
+      }
+    }
+    if (turn.taken.step != LeaseStep::probe_front) {
+      if (again < in_use) {
+        lease_again(view, ledger, again, group, owner, turn);
+      } else {
+        lease_new(view, ledger, group, owner, request, turn);
+      }
+    }
+    unlock_group(view, group);
+    if (turn.moved) publish_fenced(view.side().space);
+    if (!turn.again || turn.taken.step == LeaseStep::leased) return turn.taken;
+  }
+}
+
+Outcome ack(const View& view, std::uint32_t group, std::uint32_t entry, std::uint64_t word) noexcept {
+  std::uint64_t expected = word;
+  // R:ack, with A:ack (the retirer): our reads of the range are before anything written there later. seq_cst: it is the
+  // fence before the look at the waiters too (R:wake).
+  if (!view.entries(group)[entry].word.compare_exchange_strong(
+          expected, make_word(EntryState::done, word_deliveries(word), word_sequence(word), 0), std::memory_order_seq_cst)) {
+    return Outcome::disowned;
+  }
+  IPCQ_CRASH_POINT("ack.done");  // die here → done; the next holder of the mutex retires
+  if (somebody_waits(view.side().space) || closed_at(view) != kNoPosition) retire_and_publish(view, group);
+  return Outcome::ok;
+}
+
+void retire_and_publish(const View& view, std::uint32_t group) noexcept {
+  bool moved = false;
+  if (lock_group(view, group, 0, moved) != Locked::yes) return;  // best effort: who waits retires by himself
+  moved |= Ledger(view, group).retire();
+  unlock_group(view, group);
+  if (!moved) return;
+  publish_fenced(view.side().space);
+  if (closed_at(view) != kNoPosition) publish_fenced(view.side().data);
+}
+
+Outcome requeue(const View& view, std::uint32_t group, std::uint32_t entry, std::uint64_t word) noexcept {
+  std::uint64_t expected = word;
+  // R:ack, R:wake, as in ack().
+  if (!view.entries(group)[entry].word.compare_exchange_strong(expected, given_back(word), std::memory_order_seq_cst)) {
+    return Outcome::disowned;
+  }
+  IPCQ_CRASH_POINT("requeue.done");  // die here → redeliverable
+  notify(view.side().data);
+  return Outcome::ok;
+}
+
+Outcome ack_first(const View& view, std::uint32_t group, std::uint32_t incarnation, std::uint64_t cut, std::int64_t deadline_ns,
+                  LeaseTaken& taken) noexcept {
+  bool moved = false;
+  switch (lock_group(view, group, deadline_ns, moved)) {
+    case Locked::yes:
+      break;
+    case Locked::timed_out:
+      return Outcome::timed_out;
+    case Locked::poisoned:
+      return Outcome::poisoned;
+  }
+  Ledger ledger(view, group);
+  Outcome outcome = Outcome::ok;
+  layout::LedgerEntry& entry = ledger.entry(taken.entry);
+  if (!group_is(view, group, incarnation)) {
+    outcome = Outcome::group_removed;
+  } else if (ledger.word(taken.entry) != taken.word) {
+    outcome = Outcome::disowned;
+  } else {
+    moved |= ledger.retire();
+    if (!has_free_entry(ledger)) outcome = Outcome::too_many_leases;
+  }
+  if (outcome == Outcome::ok) {
+    std::uint32_t k = 0;
+    while (k < ledger.in_use() && ledger.at(k) != taken.entry) ++k;
+    const Owner owner = word_owner(taken.word);
+    // 1. the rest, leased by us           (die here → overlap: the later begin wins; both are given back)
+    const std::uint32_t rest = ledger.insert(k + 1, cut, taken.end, EntryState::leased, word_deliveries(taken.word), owner,
+                                             entry.leased_at.load(std::memory_order_relaxed));
+    IPCQ_CRASH_POINT("ackn.rest");
+    // 2. the first one's end              (die here → two leases of a dead owner)
+    entry.end.store(cut, std::memory_order_release);  // R:ack
+    IPCQ_CRASH_POINT("ackn.cut");
+    // 3. the first is done                (die here → done, and a lease of a dead owner)
+    std::uint64_t expected = taken.word;
+    const std::uint64_t done = make_word(EntryState::done, word_deliveries(taken.word), word_sequence(taken.word), 0);
+    // R:ack, with A:ack. It cannot fail: recovery changes our word under this mutex only.
+    (void)entry.word.compare_exchange_strong(expected, done, std::memory_order_seq_cst);  // R:ack
+    IPCQ_CRASH_POINT("ackn.done");
+    taken.begin = cut;
+    taken.entry = rest;
+    taken.word = ledger.word(rest);
+    moved |= ledger.retire();
+  }
+  unlock_group(view, group);
+  if (moved) publish_fenced(view.side().space);
+  return outcome;
+}
+
+bool redeliver_dead(const View& view, std::uint32_t group) noexcept {
+  if (is_exclusive_group(view, group)) return false;
+  bool any = false;
+  for (std::uint32_t number = 0; number < view.ledger_entries; ++number) {
+    auto& entry_word = view.entries(group)[number].word;
+    std::uint64_t word = entry_word.load(std::memory_order_acquire);  // A:ack
+    if (word_state(word) != EntryState::leased || judge(view, word_owner(word)) != Verdict::dead) continue;
+    bool moved = false;
+    if (lock_group(view, group, 0, moved) != Locked::yes) return any;
+    // The exact word that was judged: if it changed, its owner (then still alive) finished it, or another recoverer did.
+    if (entry_word.compare_exchange_strong(word, given_back(word), std::memory_order_seq_cst)) {  // R:ack, R:wake
+      IPCQ_CRASH_POINT("recover.redeliverable");
+      count(view.group(group).recovered_leases, 1);
+      any = true;
+    }
+    unlock_group(view, group);
+    if (moved) publish_fenced(view.side().space);
+  }
+  if (any) notify(view.side().data);
+  return any;
+}
+
+}  // namespace ipcq::core

@@ -1,0 +1,71 @@
+// Lease: shared groups. Lease under the group's mutex; ack and requeue by one compare-exchange without it.
+#pragma once
+
+#include <cstdint>
+
+#include "core/ledger.hpp"
+#include "core/ring.hpp"
+#include "core/view.hpp"
+#include "ipcq/error.hpp"
+
+namespace ipcq::core {
+
+struct LeaseRequest {
+  std::uint32_t max_messages = 64;
+  std::uint32_t min_messages = 1;
+  std::uint64_t max_bytes = UINT64_MAX;
+  bool take_what_is_there = false;  // no more waiting for min_messages
+  bool probe_front_due = false;     // look at the first entry's owner before anything is taken, if it is another's
+};
+
+enum class LeaseStep : std::uint8_t {
+  leased,
+  nothing,          // nothing (or less than min_messages) up to a frontier
+  claimed,          // nothing before an open claim: its owner is in `head`
+  probe_front,      // nothing was taken: the first entry is another's, judge `front_owner` and call again
+  drained,          // closed, and this group has finished everything
+  too_many_leases,  // no free ledger entry; `front_owner` holds the oldest
+  lock_held,        // a stopped process holds the group's mutex
+  group_removed,
+  poisoned,
+  damaged,
+};
+
+struct LeaseTaken {
+  LeaseStep step = LeaseStep::nothing;
+  std::uint64_t begin = 0;
+  std::uint64_t end = 0;
+  std::uint64_t word = 0;
+  std::uint64_t first_time = 0;
+  std::uint64_t bytes = 0;
+  std::uint64_t stop = 0;  // where the walk ended, and the head there: what a spinning consumer watches
+  std::uint64_t head = 0;
+  std::uint32_t entry = 0;
+  std::uint32_t messages = 0;
+  std::uint32_t deliveries = 0;
+  Owner front_owner = 0;  // another's lease at the front of the ledger, if there is one
+};
+
+/// One attempt: redeliverable ranges first, oldest first, one message at a time; else new records from the lease position.
+[[nodiscard]] LeaseTaken lease(const View& view, std::uint32_t group, std::uint32_t incarnation, Owner owner,
+                               const LeaseRequest& request, std::int64_t deadline_ns) noexcept;
+
+/// leased → done. ok or disowned: that exchange alone decides. Then, only if somebody waits for room or the stream is
+/// closed, retires.
+[[nodiscard]] Outcome ack(const View& view, std::uint32_t group, std::uint32_t entry, std::uint64_t word) noexcept;
+
+/// leased → redeliverable, one delivery more. ok or disowned. Wakes.
+[[nodiscard]] Outcome requeue(const View& view, std::uint32_t group, std::uint32_t entry, std::uint64_t word) noexcept;
+
+/// Finishes [lease.begin, cut) of a leased entry; `taken` becomes the rest. ok, disowned, too_many_leases, timed_out,
+/// group_removed, poisoned.
+[[nodiscard]] Outcome ack_first(const View& view, std::uint32_t group, std::uint32_t incarnation, std::uint64_t cut,
+                                std::int64_t deadline_ns, LeaseTaken& taken) noexcept;
+
+/// Gives back the leases of the dead. Called without locks. True if there were any.
+bool redeliver_dead(const View& view, std::uint32_t group) noexcept;
+
+/// Retires if that may free room for somebody who waits, or end the stream for a member; publishes what moved.
+void retire_and_publish(const View& view, std::uint32_t group) noexcept;
+
+}  // namespace ipcq::core

@@ -1,0 +1,43 @@
+#include "core/recovery.hpp"
+
+#include "core/closing.hpp"
+#include "core/endpoints.hpp"
+#include "core/event_count.hpp"
+#include "core/groups.hpp"
+#include "core/lease.hpp"
+#include "core/producer_side.hpp"
+
+namespace ipcq::core {
+
+void recover(const View& view) noexcept {
+  auto& side = view.side();
+  // Mutexes first: a torn producer side must be whole before a claim there is judged. Locking repairs.
+  if (side.producer_lock.mutex.holder_died() && lock_producer_side(view, 0) == Locked::yes) {
+    unlock_producer_side(view);
+    publish_fenced(side.data);
+    publish_fenced(side.space);
+  }
+  for (std::uint32_t i = 0; i < view.groups_max; ++i) {
+    if (!view.group(i).mutex.holder_died()) continue;
+    bool moved = false;
+    if (lock_group(view, i, 0, moved) != Locked::yes) continue;
+    unlock_group(view, i);
+    publish_fenced(side.space);
+    publish_fenced(side.data);
+  }
+  for (std::uint32_t i = 0; i < view.endpoints_max; ++i) {
+    if (!row_attached(view, i)) continue;
+    const Owner owner = owner_of_row(view, i);
+    if (judge(view, owner) != Verdict::dead) continue;
+    // The claim before the row: the row says where the claim is.
+    if (abandon_claim_of(view, owner)) free_row_of_dead(view, owner);
+  }
+  for (std::uint32_t i = 0; i < view.groups_max; ++i) {
+    const auto state = static_cast<layout::GroupState>(view.group(i).state.load(std::memory_order_acquire));  // A:group, with R:group
+    if (state == layout::GroupState::active) redeliver_dead(view, i);
+    if (state == layout::GroupState::marked) finish_group_removal(view, i);
+  }
+  finish_close(view);
+}
+
+}  // namespace ipcq::core

@@ -1,0 +1,110 @@
+// Ring: heads by position, and the walk over records.
+//
+// Invariants
+//   Z  The head at the end of everything claimed is zero before anything before it becomes visible. So nobody who walks
+//      records meets stale bytes.
+//   S  A head is claimed, then committed or skipped; behind `claim_position` it changes no more until all groups retired it.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+
+#include "core/view.hpp"
+#include "ipcq/detail/record.hpp"
+
+namespace ipcq::core {
+
+using detail::RecordState;
+
+[[nodiscard]] inline const detail::RecordHeader& record_at(const View& view, std::uint64_t position) noexcept {
+  return *reinterpret_cast<const detail::RecordHeader*>(view.data + (position & view.mask));
+}
+[[nodiscard]] inline detail::RecordHeader& writable_record_at(const View& view, std::uint64_t position) noexcept {
+  return *reinterpret_cast<detail::RecordHeader*>(view.data_writable + (position & view.mask));
+}
+/// A:publish — with R:publish (commit, abort, abandon): payload and inner heads of the batch are visible after it.
+[[nodiscard]] inline std::uint64_t load_head(const View& view, std::uint64_t position) noexcept {
+  return record_at(view, position).head.load(std::memory_order_acquire);  // A:publish
+}
+
+/// Bytes that the record with this head takes in the ring; 0 if the head's length cannot be (damaged) or it has none.
+[[nodiscard]] inline std::uint64_t span_of(const View& view, std::uint64_t head) noexcept {
+  const std::uint64_t length = detail::head_length(head);
+  switch (detail::head_state(head)) {
+    case RecordState::committed:
+      return length <= view.message_bytes_max() ? detail::record_bytes(length, view.alignment) : 0;
+    case RecordState::claimed:
+    case RecordState::skipped:
+      return length >= view.alignment && length <= view.capacity && (length & (view.alignment - 1)) == 0 ? length : 0;
+    default:
+      return 0;
+  }
+}
+
+/// Why a walk ended.
+enum class WalkEnd : std::uint8_t {
+  frontier,  // nothing here yet
+  claimed,   // an open claim; `head` names its owner
+  limit,     // as many as were asked for
+  damaged,   // a length that cannot be
+};
+
+struct Walk {
+  std::uint64_t end = 0;         // behind the last record taken
+  std::uint64_t stop = 0;        // where it ended: `end`, or further if only skipped records follow
+  std::uint64_t head = 0;        // what it stopped at
+  std::uint64_t bytes = 0;       // payload taken
+  std::uint64_t first_time = 0;  // stamp of the first message
+  std::uint32_t messages = 0;
+  std::uint32_t records = 0;
+  WalkEnd why = WalkEnd::frontier;
+};
+
+inline constexpr std::uint32_t kWalkRecordsMax = 4096;
+
+/// Walks from `begin` over committed and skipped records: at most `max_messages` messages, `max_bytes` of payload (the
+/// first is taken whatever its size), kWalkRecordsMax records, never beyond `limit`. Skipped records before a message
+/// belong to the range, those behind the last one do not (`end` stays; `stop` goes on).
+[[nodiscard]] inline Walk walk(const View& view, std::uint64_t begin, std::uint64_t limit, std::uint32_t max_messages,
+                               std::uint64_t max_bytes) noexcept {
+  Walk result;
+  std::uint64_t at = begin;
+  result.end = begin;
+  for (;;) {
+    if (at >= limit || result.messages == max_messages || result.records == kWalkRecordsMax) {
+      result.why = WalkEnd::limit;
+      break;
+    }
+    const std::uint64_t head = load_head(view, at);
+    const RecordState state = detail::head_state(head);
+    if (state == RecordState::none || state == RecordState::claimed) {
+      result.why = state == RecordState::none ? WalkEnd::frontier : WalkEnd::claimed;
+      result.head = head;
+      break;
+    }
+    const std::uint64_t span = span_of(view, head);
+    if (span == 0 || at + span - begin > view.capacity) {
+      result.why = WalkEnd::damaged;
+      break;
+    }
+    if (state == RecordState::committed) {
+      const std::uint64_t length = detail::head_length(head);
+      if (result.messages > 0 && length > max_bytes - result.bytes) {
+        result.why = WalkEnd::limit;
+        break;
+      }
+      // relaxed: ordered by the acquire of the head.
+      if (result.messages == 0) result.first_time = record_at(view, at).time.load(std::memory_order_relaxed);
+      result.bytes += length;
+      if (result.bytes > max_bytes) result.bytes = max_bytes;  // only the first may be larger
+      ++result.messages;
+      result.end = at + span;
+    }
+    ++result.records;
+    at += span;
+  }
+  result.stop = at;
+  return result;
+}
+
+}  // namespace ipcq::core

@@ -1,0 +1,145 @@
+#include "core/room.hpp"
+
+#include "core/crash_point.hpp"
+#include "core/endpoints.hpp"
+#include "core/event_count.hpp"
+#include "core/groups.hpp"
+#include "core/ledger.hpp"
+#include "core/ring.hpp"
+
+namespace ipcq::core {
+namespace {
+
+constexpr std::uint32_t kRecordsPerTurn = 1024;
+
+bool is_short(const View& view, const layout::GroupRow& row, std::uint64_t end) noexcept {
+  // A:retired, with R:retired. A hint: the claim computes the least again under its mutex.
+  return row.retired.load(std::memory_order_acquire) + view.capacity < end;
+}
+
+// Under the mutex of an exclusive group without a living consumer: `retired` passes skipped records.
+bool pass_skipped_for_absent(const View& view, layout::GroupRow& row) noexcept {
+  const std::uint64_t begin = row.retired.load(std::memory_order_relaxed);  // relaxed: nobody else writes it now
+  std::uint64_t at = begin;
+  for (std::uint32_t records = 0; records < kRecordsPerTurn; ++records) {
+    const std::uint64_t head = load_head(view, at);  // A:publish
+    const std::uint64_t span = span_of(view, head);
+    if (detail::head_state(head) != RecordState::skipped || span == 0 || at + span - begin > view.capacity) break;
+    at += span;
+  }
+  if (at == begin) return false;
+  row.retired.store(at, std::memory_order_release);  // R:retired   (one store: die before or after)
+  return true;
+}
+
+// Under the group's mutex: gives up whole records that nobody leases, until there is room or the turn is over. A lease, a
+// parked range or an open claim at the front ends it.
+bool drop_oldest(const View& view, layout::GroupRow& row, Ledger& ledger, std::uint64_t end) noexcept {
+  bool moved = false;
+  std::uint64_t dropped = 0;
+  for (std::uint32_t records = 0; records < kRecordsPerTurn && is_short(view, row, end); ++records) {
+    const std::uint64_t at = ledger.retired();
+    layout::LedgerEntry* front = nullptr;
+    std::uint64_t limit = at + view.capacity;
+    if (ledger.in_use() > 0) {
+      const std::uint32_t number = ledger.at(0);
+      if (word_state(ledger.word(number)) != EntryState::redeliverable) break;
+      front = &ledger.entry(number);
+      limit = front->end.load(std::memory_order_relaxed);  // relaxed: under the mutex
+    }
+    const std::uint64_t head = load_head(view, at);  // A:publish
+    const RecordState state = detail::head_state(head);
+    const std::uint64_t span = span_of(view, head);
+    if ((state != RecordState::committed && state != RecordState::skipped) || span == 0 || at + span > limit) break;
+    // 1. retired                  (die here → the repair raises the entry's begin, or frees it)
+    row.retired.store(at + span, std::memory_order_release);  // R:retired
+    IPCQ_CRASH_POINT("drop.retired");
+    if (state == RecordState::committed) ++dropped;
+    moved = true;
+    if (front == nullptr) continue;
+    if (at + span == limit) {
+      // 2. the whole entry is gone: done and retired in one    (die between → as above)
+      ledger.drop_front();
+    } else {
+      // 2. the entry's begin      (die here → whole)
+      front->begin.store(at + span, std::memory_order_relaxed);  // relaxed: under the mutex
+      IPCQ_CRASH_POINT("drop.begin");
+    }
+  }
+  // relaxed, load and store: under the mutex.
+  row.dropped_messages.store(row.dropped_messages.load(std::memory_order_relaxed) + dropped, std::memory_order_relaxed);
+  return moved;
+}
+
+enum class Pass : std::uint8_t { retire, drop };
+
+// One group, one turn. True if `retired` moved.
+bool turn(const View& view, std::uint32_t number, std::uint64_t end, Pass pass, RoomFreed& freed) noexcept {
+  auto& row = view.group(number);
+  const std::uint32_t incarnation = row.incarnation.load(std::memory_order_relaxed);  // relaxed: checked under the mutex
+  const bool exclusive = is_exclusive_group(view, number);
+  Owner holder = 0;
+  if (exclusive) {
+    if (pass == Pass::drop) return false;
+    holder = row.owner.load(std::memory_order_acquire);  // A:takeover, with R:takeover
+    if (holder != 0 && judge(view, holder) != Verdict::dead) return false;  // `retired` is his
+  }
+  bool moved = false;
+  if (lock_group(view, number, 0, moved) != Locked::yes) {
+    freed.lock_held = true;
+    return false;
+  }
+  if (group_is(view, number, incarnation)) {
+    if (exclusive) {
+      // relaxed: under the mutex. A successor joins under it too.
+      if (row.owner.load(std::memory_order_relaxed) == holder) moved |= pass_skipped_for_absent(view, row);
+    } else {
+      Ledger ledger(view, number);
+      moved |= ledger.retire();
+      bool unfinished = false;
+      moved |= ledger.pass_skipped(kRecordsPerTurn, unfinished);
+      if (pass == Pass::drop && row.overflow == static_cast<std::uint8_t>(Overflow::drop_oldest)) {
+        moved |= drop_oldest(view, row, ledger, end);
+      }
+    }
+  }
+  unlock_group(view, number);
+  return moved;
+}
+
+}  // namespace
+
+RoomFreed free_room(const View& view, std::uint64_t end) noexcept {
+  RoomFreed freed;
+  bool moved = false;
+  bool only_droppers = true;
+  bool any_short = false;
+  for (std::uint32_t i = 0; i < view.groups_max; ++i) {
+    auto& row = view.group(i);
+    const auto state = static_cast<layout::GroupState>(row.state.load(std::memory_order_acquire));  // A:group, with R:group
+    if (state == layout::GroupState::marked) moved |= finish_group_removal(view, i);
+    if (state != layout::GroupState::active || !is_short(view, row, end)) continue;
+    while (is_short(view, row, end) && turn(view, i, end, Pass::retire, freed)) moved = true;
+    if (!is_short(view, row, end)) continue;
+    if (row.lifetime == static_cast<std::uint8_t>(Lifetime::ephemeral) &&
+        remove_if_abandoned(view, {i, row.incarnation.load(std::memory_order_relaxed)})) {  // relaxed: checked again
+      moved = true;
+      continue;
+    }
+    any_short = true;
+    if (row.overflow != static_cast<std::uint8_t>(Overflow::drop_oldest)) only_droppers = false;
+    if (row.overflow == static_cast<std::uint8_t>(Overflow::reject)) freed.rejects = true;
+  }
+  if (any_short && only_droppers) {
+    for (std::uint32_t i = 0; i < view.groups_max; ++i) {
+      auto& row = view.group(i);
+      const auto state = static_cast<layout::GroupState>(row.state.load(std::memory_order_acquire));  // A:group, with R:group
+      if (state != layout::GroupState::active) continue;
+      while (is_short(view, row, end) && turn(view, i, end, Pass::drop, freed)) moved = true;
+    }
+  }
+  if (moved) publish_fenced(view.side().space);
+  return freed;
+}
+
+}  // namespace ipcq::core

@@ -1,0 +1,89 @@
+#include "os/mapping.hpp"
+
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <boost/interprocess/exceptions.hpp>
+#include <boost/interprocess/mapped_region.hpp>
+#include <cerrno>
+#include <new>
+#include <system_error>
+
+namespace ipcq::os {
+namespace {
+
+namespace bip = boost::interprocess;
+
+// What mapped_region wants to see of a file.
+struct Mappable {
+  bip::mapping_handle_t handle;
+  [[nodiscard]] bip::mapping_handle_t get_mapping_handle() const noexcept { return handle; }
+};
+
+}  // namespace
+
+std::size_t page_bytes() noexcept {
+  static const auto bytes = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+  return bytes;
+}
+
+Mapping::Mapping(std::size_t control_bytes, std::size_t data_bytes)
+    : reserved_(control_bytes + 4 * data_bytes), control_bytes_(control_bytes), data_bytes_(data_bytes) {
+  void* base = ::mmap(nullptr, reserved_, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (base == MAP_FAILED) throw std::system_error(errno, std::generic_category(), "mmap of address space");
+  base_ = static_cast<std::byte*>(base);
+}
+
+Mapping::~Mapping() {
+  if (base_ != nullptr) ::munmap(base_, reserved_);
+}
+
+void Mapping::map_at(int fd, bool writable, std::size_t offset, std::size_t bytes, std::byte* at) {
+  // The region object is made in raw storage and its destructor never runs: it would unmap its own part and leave a hole
+  // in the reservation for other threads to fall into. It owns nothing but that address range.
+  alignas(bip::mapped_region) std::byte storage[sizeof(bip::mapped_region)];
+  Mappable file{};
+  file.handle.handle = fd;
+  file.handle.is_xsi = false;
+  try {
+    new (storage) bip::mapped_region(file, writable ? bip::read_write : bip::read_only, static_cast<bip::offset_t>(offset),
+                                     bytes, at, MAP_SHARED | MAP_FIXED);
+  } catch (const bip::interprocess_exception& error) {
+    throw std::system_error(error.get_native_error(), std::generic_category(), "mmap of the segment");
+  }
+  ::madvise(at, bytes, MADV_DONTFORK);
+  ::madvise(at, bytes, MADV_DONTDUMP);
+}
+
+std::byte* Mapping::map_control(int fd, bool writable) {
+  map_at(fd, writable, 0, control_bytes_, base_);
+  return base_;
+}
+
+const std::byte* Mapping::map_data_read_only(int fd) {
+  std::byte* at = base_ + control_bytes_;
+  map_at(fd, false, control_bytes_, data_bytes_, at);
+  map_at(fd, false, control_bytes_, data_bytes_, at + data_bytes_);
+  return at;
+}
+
+std::byte* Mapping::map_data_writable(int fd) {
+  std::byte* at = base_ + control_bytes_ + 2 * data_bytes_;
+  map_at(fd, true, control_bytes_, data_bytes_, at);
+  map_at(fd, true, control_bytes_, data_bytes_, at + data_bytes_);
+  return at;
+}
+
+PageWindow::PageWindow(int fd, std::uint64_t file_offset) noexcept {
+  const std::uint64_t within = file_offset & (page_bytes() - 1);
+  void* page = ::mmap(nullptr, page_bytes(), PROT_READ | PROT_WRITE, MAP_SHARED, fd, static_cast<off_t>(file_offset - within));
+  if (page == MAP_FAILED) return;
+  page_ = page;
+  at_ = static_cast<std::byte*>(page) + within;
+}
+
+PageWindow::~PageWindow() {
+  if (page_ != nullptr) ::munmap(page_, page_bytes());
+}
+
+}  // namespace ipcq::os

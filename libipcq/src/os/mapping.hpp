@@ -1,0 +1,56 @@
+// Mapping: the views of one segment file inside one address-space reservation. The one user of Boost.Interprocess.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace ipcq::os {
+
+/// A reservation [control][data read-only, twice][data writable, twice]; each part is mapped when asked for.
+/// The control part is mapped once and never moves (it holds mutexes that glibc links by address). The whole is unmapped
+/// in one step at destruction, so that no other thread can slip into a hole that we then unmap.
+/// Mappings are not inherited by fork (MADV_DONTFORK) and not dumped (MADV_DONTDUMP).
+class Mapping {
+ public:
+  /// Reserves address space. Sizes are multiples of the page size. Throws std::system_error.
+  Mapping(std::size_t control_bytes, std::size_t data_bytes);
+  ~Mapping();
+  Mapping(const Mapping&) = delete;
+  Mapping& operator=(const Mapping&) = delete;
+
+  /// Each throws std::system_error. `fd` must be open accordingly; it may be closed afterwards.
+  std::byte* map_control(int fd, bool writable);
+  const std::byte* map_data_read_only(int fd);
+  std::byte* map_data_writable(int fd);
+
+  /// In a forked child the pages are not there and the addresses may be somebody else's: forget them.
+  void disown() noexcept { base_ = nullptr; }
+
+ private:
+  void map_at(int fd, bool writable, std::size_t offset, std::size_t bytes, std::byte* at);
+
+  std::byte* base_ = nullptr;
+  std::size_t reserved_ = 0;
+  std::size_t control_bytes_;
+  std::size_t data_bytes_;
+};
+
+/// One page of a file, mapped writable for the moment; unmapped at destruction. For repairs by processes whose standing
+/// view of the data is read-only. About 6 us.
+class PageWindow {
+ public:
+  PageWindow(int fd, std::uint64_t file_offset) noexcept;
+  ~PageWindow();
+  PageWindow(const PageWindow&) = delete;
+  PageWindow& operator=(const PageWindow&) = delete;
+  /// Where `file_offset` is; null if the page could not be mapped.
+  [[nodiscard]] std::byte* at() const noexcept { return at_; }
+
+ private:
+  void* page_ = nullptr;
+  std::byte* at_ = nullptr;
+};
+
+std::size_t page_bytes() noexcept;
+
+}  // namespace ipcq::os

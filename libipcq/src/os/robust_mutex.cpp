@@ -1,0 +1,93 @@
+#include "os/robust_mutex.hpp"
+
+#include <cerrno>
+#include <ctime>
+#include <new>
+
+#include "os/clock.hpp"
+#include "os/futex.hpp"
+
+namespace ipcq::os {
+namespace {
+
+// The futex word as glibc and the kernel share it (futex(2), "Robust futexes"): thread id and two flags.
+constexpr std::uint32_t kOwnerDied = 0x40000000U;
+constexpr std::uint32_t kThreadId = 0x3fffffffU;
+
+std::uint32_t word_of(const pthread_mutex_t& mutex) noexcept {
+  return static_cast<std::uint32_t>(__atomic_load_n(&mutex.__data.__lock, __ATOMIC_RELAXED));
+}
+
+LockResult result_of(int error) noexcept {
+  switch (error) {
+    case 0:
+      return LockResult::clean;
+    case EOWNERDEAD:
+      return LockResult::owner_died;
+    case ETIMEDOUT:
+      return LockResult::timed_out;
+    case ENOTRECOVERABLE:
+      return LockResult::not_recoverable;
+    default:
+      return LockResult::error;
+  }
+}
+
+}  // namespace
+
+int RobustMutex::init() noexcept {
+  pthread_mutexattr_t attributes;
+  if (const int error = pthread_mutexattr_init(&attributes); error != 0) return error;
+  int error = pthread_mutexattr_settype(&attributes, PTHREAD_MUTEX_ERRORCHECK);
+  if (error == 0) error = pthread_mutexattr_setpshared(&attributes, PTHREAD_PROCESS_SHARED);
+  if (error == 0) error = pthread_mutexattr_setrobust(&attributes, PTHREAD_MUTEX_ROBUST);
+  if (error == 0) error = pthread_mutex_init(&mutex_, &attributes);
+  pthread_mutexattr_destroy(&attributes);
+  return error;
+}
+
+LockResult RobustMutex::lock(std::int64_t deadline_ns) noexcept {
+  // Holders keep it for tens of nanoseconds: a short spin saves both sides the futex.
+  constexpr int kSpins = 64;
+  for (int spin = 0; spin < kSpins && (word_of(mutex_) & kThreadId) != 0; ++spin) __builtin_ia32_pause();
+  if (deadline_ns == kNoDeadline) return result_of(pthread_mutex_lock(&mutex_));
+  timespec at{};
+  at.tv_sec = deadline_ns / 1'000'000'000;
+  at.tv_nsec = deadline_ns % 1'000'000'000;
+  return result_of(pthread_mutex_clocklock(&mutex_, CLOCK_MONOTONIC, &at));
+}
+
+void RobustMutex::consistent() noexcept { pthread_mutex_consistent(&mutex_); }
+
+void RobustMutex::unlock() noexcept { pthread_mutex_unlock(&mutex_); }
+
+bool RobustMutex::holder_died() const noexcept { return (word_of(mutex_) & kOwnerDied) != 0; }
+
+std::uint32_t RobustMutex::holder() const noexcept { return word_of(mutex_) & kThreadId; }
+
+bool robust_mutexes_work() noexcept {
+  static const bool works = [] {
+    auto* mutex = new (std::nothrow) RobustMutex;
+    if (mutex == nullptr || mutex->init() != 0) return false;
+    pthread_t thread{};
+    const auto die_holding = [](void* argument) -> void* {
+      (void)static_cast<RobustMutex*>(argument)->lock(kNoDeadline);
+      return nullptr;
+    };
+    if (pthread_create(&thread, nullptr, die_holding, mutex) != 0) return false;
+    pthread_join(thread, nullptr);
+    const LockResult result = mutex->lock(monotonic_ns() + 1'000'000'000);
+    if (result == LockResult::owner_died) {
+      mutex->consistent();
+      mutex->unlock();
+      delete mutex;
+      return true;
+    }
+    return false;  // the mutex stays in the dead thread's list: its memory is left alone
+  }();
+  return works;
+}
+
+int on_fork_in_child(void (*handler)()) noexcept { return pthread_atfork(nullptr, nullptr, handler); }
+
+}  // namespace ipcq::os

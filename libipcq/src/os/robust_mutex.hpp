@@ -1,0 +1,52 @@
+// RobustMutex: a process-shared mutex that tells when its holder died. The one file that includes <pthread.h>.
+#pragma once
+
+#include <pthread.h>
+
+#include <cstdint>
+
+namespace ipcq::os {
+
+enum class LockResult : std::uint8_t {
+  clean,            ///< held; what it protects is whole
+  owner_died,       ///< held; the last holder died inside: repair, then consistent(), or give up by unlock()
+  timed_out,        ///< not held; a living (perhaps stopped) holder kept it past the deadline
+  not_recoverable,  ///< not held, and never again: somebody gave up a repair
+  error,            ///< not held; misuse or a kernel without robust futexes
+};
+
+/// ERRORCHECK, robust, process-shared. Lives in the control area, which is mapped once and at one place for the life of
+/// the mapping (glibc links it into a per-thread list by address). Held only inside the library, one at a time, for
+/// bounded work, with no callbacks and no allocation.
+///
+/// Never pthread_mutex_trylock: on a mutex that is not recoverable glibc answers ENOTRECOVERABLE and leaves it taken, so
+/// that everybody else blocks for ever.
+class RobustMutex {
+ public:
+  /// Formats the memory. Before the segment is visible to anybody. Returns an errno, 0 on success.
+  int init() noexcept;
+  /// Locks, waiting at most until CLOCK_MONOTONIC reaches `deadline_ns` (os::kNoDeadline: without limit; 0: one attempt).
+  /// Spins a little before it sleeps.
+  [[nodiscard]] LockResult lock(std::int64_t deadline_ns) noexcept;
+  /// After owner_died, when the protected state is whole again. Dies the holder before this, the next gets owner_died.
+  void consistent() noexcept;
+  /// Without consistent() after owner_died: makes the mutex not recoverable for all.
+  void unlock() noexcept;
+  /// Whether a dead holder has left it so that nobody may notice until somebody locks it. One load; a hint.
+  [[nodiscard]] bool holder_died() const noexcept;
+  /// Thread id of the holder as its PID namespace sees it; 0: nobody. A hint, for reports.
+  [[nodiscard]] std::uint32_t holder() const noexcept;
+
+ private:
+  pthread_mutex_t mutex_;
+};
+
+/// Whether robust mutexes work in this process: a thread dies holding one and the next locker must be told. Costs one
+/// thread; done once per process, the answer is kept. (A library that calls set_robust_list itself breaks them silently.)
+[[nodiscard]] bool robust_mutexes_work() noexcept;
+
+/// Registers a handler that runs in the child of every fork(), for the life of the process. Returns an errno. Here
+/// because <pthread.h> is included by this file alone.
+int on_fork_in_child(void (*handler)()) noexcept;
+
+}  // namespace ipcq::os
