@@ -1,0 +1,204 @@
+// Limits of the machine for a stream: a bare ring in shared memory with one cursor a side, and memcpy.
+//
+// The ring moves exactly the bytes that ipcq's ring moves: a 16-byte header and the payload, padded to 16. It has no
+// names, no claims, no recovery, no waiting but polling, and wraps only between batches.
+#include <algorithm>
+#include <atomic>
+#include <cstring>
+#include <new>
+
+#include "clock.hpp"
+#include "raw_rows.hpp"
+#include "traffic.hpp"
+
+namespace ipcq::bench {
+namespace {
+
+constexpr std::size_t kHeaderBytes = 16;
+constexpr std::size_t kMessagesTakenMax = 256;  // as a lease of the ipcq rows
+
+struct Cursors {
+  alignas(kLineApart) std::atomic<std::uint64_t> written;  // bytes since the beginning
+  alignas(kLineApart) std::atomic<std::uint64_t> read;
+};
+
+template <std::size_t PayloadBytes, std::size_t Messages>
+struct RingShape {
+  static constexpr std::size_t kRecord = kHeaderBytes + (PayloadBytes + 15) / 16 * 16;
+  static constexpr std::size_t kBatchBytes = kRecord * Messages;
+};
+
+template <std::size_t PayloadBytes, std::size_t Messages>
+class RingSender {
+ public:
+  static constexpr std::size_t kBatch = Messages;
+  using Shape = RingShape<PayloadBytes, Messages>;
+
+  RingSender(Cursors& cursors, std::byte* data, std::size_t capacity)
+      : cursors_(cursors), data_(data), capacity_(capacity) {}
+
+  void send(std::uint64_t sequence) noexcept {
+    std::byte* at = room();
+    for (std::size_t i = 0; i < Messages; ++i, at += Shape::kRecord) write(at, sequence + i);
+    publish();
+  }
+  /// A batch of one message and emptiness: nobody reads behind the end of the run.
+  void send_end() noexcept {
+    write(room(), kEndOfRun);
+    publish();
+  }
+  static constexpr bool has_more_to_show() noexcept { return false; }
+
+ private:
+  std::byte* room() noexcept {
+    while (written_ + Shape::kBatchBytes - read_ > capacity_) read_ = cursors_.read.load(std::memory_order_acquire);
+    if (offset_ == capacity_) offset_ = 0;
+    return data_ + offset_;
+  }
+  static void write(std::byte* record, std::uint64_t sequence) noexcept {
+    const std::uint64_t size = PayloadBytes;
+    std::memcpy(record, &size, 8);
+    std::memcpy(record + 8, &sequence, 8);
+    write_payload<PayloadBytes>(record + kHeaderBytes, sequence);
+  }
+  void publish() noexcept {
+    offset_ += Shape::kBatchBytes;
+    written_ += Shape::kBatchBytes;
+    cursors_.written.store(written_, std::memory_order_release);
+  }
+
+  Cursors& cursors_;
+  std::byte* data_;
+  std::uint64_t capacity_;
+  std::uint64_t written_ = 0;
+  std::uint64_t read_ = 0;  // as last seen
+  std::uint64_t offset_ = 0;
+};
+
+template <std::size_t PayloadBytes, std::size_t Messages>
+class RingReceiver {
+ public:
+  using Shape = RingShape<PayloadBytes, Messages>;
+
+  RingReceiver(Cursors& cursors, const std::byte* data, std::size_t capacity)
+      : cursors_(cursors), data_(data), capacity_(capacity) {}
+
+  bool receive(std::uint64_t& sequence) {
+    std::uint64_t written = 0;
+    while ((written = cursors_.written.load(std::memory_order_acquire)) == read_) relax();
+    const std::uint64_t most = std::max<std::uint64_t>(kMessagesTakenMax * Shape::kRecord, Shape::kBatchBytes);
+    const std::uint64_t end = std::min(written, read_ + most);
+    while (read_ < end) {
+      const std::byte* const record = data_ + offset_;
+      std::uint64_t size = 0;
+      std::memcpy(&size, record, 8);
+      if (size != PayloadBytes) wrong_size(sequence, PayloadBytes, size);
+      if (!payload_is<PayloadBytes>(record + kHeaderBytes, sequence)) [[unlikely]] {
+        return !is_end_of_run<PayloadBytes>(record + kHeaderBytes, sequence);
+      }
+      ++sequence;
+      read_ += Shape::kRecord;
+      offset_ += Shape::kRecord;
+      if (offset_ == capacity_) offset_ = 0;
+    }
+    cursors_.read.store(read_, std::memory_order_release);
+    return true;
+  }
+
+ private:
+  Cursors& cursors_;
+  const std::byte* data_;
+  std::uint64_t capacity_;
+  std::uint64_t read_ = 0;
+  std::uint64_t offset_ = 0;
+};
+
+template <std::size_t PayloadBytes, std::size_t Messages>
+PairRun stream(const PairPlan& plan, std::size_t ring_bytes) {
+  const std::size_t batch_bytes = RingShape<PayloadBytes, Messages>::kBatchBytes;
+  const std::size_t capacity = ring_bytes / batch_bytes * batch_bytes;
+  const SharedMemory cursor_memory(sizeof(Cursors));
+  const SharedMemory data(capacity);
+  auto& cursors = *new (cursor_memory.data()) Cursors{};
+  return run_pair(
+      plan,
+      [&](Side& side) {
+        RingSender<PayloadBytes, Messages> sender(cursors, data.data(), capacity);
+        stream_out(side, sender);
+      },
+      [&](Side& side) {
+        RingReceiver<PayloadBytes, Messages> receiver(cursors, data.data(), capacity);
+        stream_in(side, receiver);
+      });
+}
+
+template <std::size_t PayloadBytes, std::size_t Messages>
+Row stream_row(std::size_t ring_bytes) {
+  return {.name = raw_stream_name(PayloadBytes, Messages, ring_bytes),
+          .what = "a bare ring: " + size_name(PayloadBytes) + " messages with 16-byte headers, one cursor store for " +
+                  std::to_string(Messages),
+          .payload_bytes = PayloadBytes,
+          .run = [ring_bytes](const PairPlan& plan) { return stream<PayloadBytes, Messages>(plan, ring_bytes); }};
+}
+
+/// One cpu copies a block over and over; the other sleeps.
+PairRun copy_block(const PairPlan& plan, std::size_t bytes) {
+  const SharedMemory from(bytes);
+  const SharedMemory to(bytes);
+  return run_pair(
+      plan,
+      [&](Side& side) {
+        std::memset(from.data(), 1, bytes);
+        side.start();
+        std::uint64_t copies = 0;
+        do {
+          // Each copy differs in one word, so that none can be left out.
+          std::memcpy(from.data(), &copies, sizeof copies);
+          std::memcpy(to.data(), from.data(), bytes);
+          asm volatile("" : : "r"(to.data()) : "memory");
+          ++copies;
+        } while (side.running(copies));
+        if (std::memcmp(from.data(), to.data(), bytes) != 0) throw PayloadError("memcpy: the copy differs");
+        side.finish(copies);
+      },
+      [](Side& side) {
+        side.start();
+        side.finish(std::nullopt);
+      });
+}
+
+Row copy_row(std::size_t bytes) {
+  return {.name = "raw/memcpy-" + size_name(bytes),
+          .what = "one cpu copies a block of " + size_name(bytes) + "; a message is one copy",
+          .payload_bytes = bytes,
+          .busy = {true, false},
+          .run = [bytes](const PairPlan& plan) { return copy_block(plan, bytes); }};
+}
+
+}  // namespace
+
+std::string size_name(std::size_t bytes) {
+  constexpr std::size_t kKi = 1024;
+  if (bytes >= kKi * kKi && bytes % (kKi * kKi) == 0) return std::to_string(bytes / (kKi * kKi)) + "M";
+  if (bytes >= kKi && bytes % kKi == 0) return std::to_string(bytes / kKi) + "K";
+  return std::to_string(bytes) + "B";
+}
+
+std::string raw_stream_name(std::size_t payload_bytes, std::size_t batch, std::size_t ring_bytes) {
+  return "raw/stream-" + size_name(payload_bytes) + "-b" + std::to_string(batch) + "-" + size_name(ring_bytes);
+}
+
+std::vector<Row> raw_stream_rows() {
+  constexpr std::size_t kMi = std::size_t{1} << 20;
+  std::vector<Row> rows;
+  for (const std::size_t ring : {8 * kMi, kMi}) {
+    rows.push_back(stream_row<8, 64>(ring));
+    rows.push_back(stream_row<64, 64>(ring));
+  }
+  rows.push_back(stream_row<65536, 1>(8 * kMi));
+  rows.push_back(copy_row(kMi));
+  rows.push_back(copy_row(8 * kMi));
+  return rows;
+}
+
+}  // namespace ipcq::bench

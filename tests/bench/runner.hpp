@@ -1,0 +1,60 @@
+// The runner: all rows in turn, round after round, so that variants are interleaved and a change of the machine in the
+// middle meets all of them; each run kept with its placement, or dropped.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <string>
+#include <vector>
+
+#include "placement.hpp"
+#include "row.hpp"
+#include "run_directory.hpp"
+
+namespace ipcq::bench {
+
+struct Settings {
+  std::array<int, 2> cpus{0, 1};
+  unsigned repeats = 5;  ///< runs of a row that make a result, in one placement
+  double seconds = 0.3;  ///< of each
+  PlacementRule rule;
+};
+
+/// A spinning process that had less of its cpu than this was disturbed by another.
+inline constexpr double kCpuShareMin = 0.94;
+/// Dropped runs are repeated in further rounds, up to so many times `repeats` in all.
+inline constexpr unsigned kRoundsFactor = 3;
+
+struct RowResult {
+  explicit RowResult(const Row& of) : row(&of) {}
+
+  const Row* row;
+  std::vector<PairRun> near, far;
+  unsigned unclear = 0;    ///< dropped: the probes disagree, or lie outside both ranges
+  unsigned disturbed = 0;  ///< dropped: a spinning side did not have its cpu
+  std::string failure;     ///< not empty: a run failed, and no further one was tried
+
+  [[nodiscard]] const std::vector<PairRun>& runs(Placement placement) const noexcept {
+    return placement == Placement::near ? near : far;
+  }
+};
+
+/// Least, median and greatest of what a row measures: messages a second, or the median round trip in ns.
+struct Spread {
+  std::size_t runs = 0;
+  double min = 0, median = 0, max = 0;
+};
+[[nodiscard]] double value(const Row& row, const PairRun& run) noexcept;
+[[nodiscard]] double median(std::vector<double> values) noexcept;
+[[nodiscard]] Spread spread(const RowResult& result, Placement placement);
+
+/// Runs them until each has `repeats` runs in one placement, or the rounds are used up, or Ctrl-C. Progress goes to
+/// stderr if that is a terminal.
+[[nodiscard]] std::vector<RowResult> measure(const std::vector<Row>& rows, const Settings& settings,
+                                             const RunDirectory& directory);
+
+/// Runs each for a few milliseconds wherever the kernel puts it, and checks only that every message arrived as it was
+/// sent (and that a ring that must be full was). Prints a line a row. Returns how many failed.
+[[nodiscard]] unsigned smoke(const std::vector<Row>& rows, const RunDirectory& directory);
+
+}  // namespace ipcq::bench

@@ -1,0 +1,99 @@
+// The child's half of the harness.
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+
+#include "clock.hpp"
+#include "pair.hpp"
+#include "shared_run.hpp"
+
+namespace ipcq::bench {
+namespace {
+
+constexpr std::size_t kProbeTrips = 4096;
+constexpr std::size_t kProbeTripsIgnored = 512;  // the first ones pay for page faults and cold caches
+
+}  // namespace
+
+std::atomic<Phase>& Side::phase() noexcept { return run_.phase; }
+Histogram& Side::histogram() noexcept { return run_.histogram; }
+
+void Side::meet() noexcept {
+  ++meetings_;
+  run_.arrivals.fetch_add(1, std::memory_order_acq_rel);
+  // Both sides are mostly here at once, so it polls first; then it sleeps, for a side may idle through a whole run and a
+  // machine may have one cpu.
+  unsigned sleep_us = 50;
+  for (unsigned looks = 0; run_.arrivals.load(std::memory_order_acquire) < 2 * meetings_; ++looks) {
+    if (looks < 10'000) {
+      relax();
+      continue;
+    }
+    usleep(sleep_us);
+    sleep_us = std::min(2 * sleep_us, 1000U);
+  }
+}
+
+void Side::start() noexcept {
+  meet();
+  if (probe_) probe(0);
+  meet();
+  if (index_ != 0) return;
+  const std::uint64_t one = 1;
+  // Cannot fail: the parent keeps the other end, and the counter is far from its limit.
+  [[maybe_unused]] const ssize_t written = write(run_.started_event, &one, sizeof one);
+}
+
+void Side::finish(std::optional<std::uint64_t> count) noexcept {
+  run_.sides[index_].total = count.value_or(0);
+  run_.sides[index_].passes_messages = count.has_value();
+  meet();
+  if (probe_) probe(1);
+}
+
+void Side::enter(Phase now, std::uint64_t count) noexcept {
+  seen_ = now;
+  const Mark mark{count, clock_ns(CLOCK_MONOTONIC), clock_ns(CLOCK_PROCESS_CPUTIME_ID)};
+  if (now == Phase::measure) {
+    run_.sides[index_].begin = mark;
+    if (index_ == 0) run_.histogram.clear();
+  } else {
+    run_.sides[index_].stop = mark;
+  }
+}
+
+void Side::probe(std::size_t which) noexcept {
+  const std::uint64_t base = which * kProbeTrips;
+  if (index_ != 0) {
+    for (std::uint64_t i = base + 1; i <= base + kProbeTrips; ++i) {
+      while (run_.ping.load(std::memory_order_acquire) != i) {
+      }
+      run_.pong.store(i, std::memory_order_release);
+    }
+    return;
+  }
+  const TickClock& clock = tick_clock();
+  std::array<std::uint64_t, kProbeTrips> trips{};
+  std::uint64_t before = clock.ticks();
+  for (std::size_t trip = 0; trip < kProbeTrips; ++trip) {
+    const std::uint64_t i = base + trip + 1;
+    run_.ping.store(i, std::memory_order_release);
+    while (run_.pong.load(std::memory_order_acquire) != i) {
+    }
+    const std::uint64_t after = clock.ticks();
+    trips[trip] = after - before;
+    before = after;
+  }
+  auto* const middle = trips.begin() + kProbeTripsIgnored + (kProbeTrips - kProbeTripsIgnored) / 2;
+  std::nth_element(trips.begin() + kProbeTripsIgnored, middle, trips.end());
+  run_.probes_ns[which] = clock.ns(static_cast<double>(*middle));
+}
+
+void Side::found_full() noexcept { run_.times_full.fetch_add(1, std::memory_order_release); }
+
+void Side::wait_until_full() noexcept {
+  while (run_.times_full.load(std::memory_order_acquire) == 0) usleep(50);
+}
+
+}  // namespace ipcq::bench
