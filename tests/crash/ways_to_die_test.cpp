@@ -1,0 +1,130 @@
+// However a process ends in the middle of a claim or a lease, it is a death: kill, exit, abort, a fault, exec.
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <ipcq/ipcq.hpp>
+#include <string>
+#include <thread>
+
+#include "crash_test.hpp"
+
+namespace ipcq::crash {
+namespace {
+
+/// What a process that called exec(2) goes on as: something else that knows no queue.
+const ChildRole kSomethingElse("something else", [](Child& self) {
+  self.report("became something else");
+  return self.hold();
+});
+
+/// What goes on as another image of the same program: it attaches, in the same process.
+const ChildRole kReborn("reborn", [](Child& self) {
+  const Queue queue = Queue::open(kQueue);
+  Producer producer = queue.producer();
+  send(producer, ids("11-12"));
+  self.report("sent");
+  return self.hold();
+});
+
+void no_core_file() {
+  const rlimit none = {0, 0};
+  setrlimit(RLIMIT_CORE, &none);
+}
+
+/// Opens a claim and a lease, and ends in the way it is told.
+const ChildRole kEnds("ends", [](Child& self) -> int {
+  const Queue queue = Queue::open(kQueue);
+  Producer producer = queue.producer();
+  Consumer consumer = queue.consumer();
+  const Lease lease = consumer.lease({.max_messages = 4, .deadline = kBound});
+  require(lease.size() == 4, "no lease");
+  const Claim open = claim(producer, ids("101-103"));
+  require(static_cast<bool>(open), "no claim");
+  self.report("holding");
+  self.await("end");
+  const std::string& way = self.argument(0);
+  if (way == "exit") ::exit(0);  // runs no destructor of this frame
+  if (way == "quick_exit") ::_exit(0);
+  no_core_file();
+  if (way == "abort") ::abort();
+  if (way == "fault") ::raise(SIGSEGV);
+  if (way == "terminated") ::raise(SIGTERM);
+  if (way == "exec") self.become(kSomethingElse, {});
+  if (way == "exec_and_attach") self.become(kReborn, {});
+  return self.hold();  // "killed"
+});
+
+class WaysToDie : public CrashTest, public testing::WithParamInterface<const char*> {};
+
+TEST_P(WaysToDie, its_claim_is_skipped_and_its_lease_comes_again) {
+  const Queue queue = create({.endpoints_max = 4});
+  Producer producer = queue.producer();
+  send(producer, ids("1-4"));
+  ChildProcess process(kEnds, {GetParam()});
+  ASSERT_EQ(process.next_report(), "holding");
+  send(producer, ids("5-6"));
+  const std::string way = GetParam();
+  process.tell("end");
+  if (way == "killed") process.kill();
+  if (way.starts_with("exec")) {
+    // The process is there, under the same number; what it held as another program is given back.
+    ASSERT_EQ(process.next_report(), way == "exec" ? "became something else" : "sent");
+  } else {
+    ASSERT_TRUE(process.wait().in_time());
+  }
+  const std::string wanted = way == "exec_and_attach" ? "1-6 11-12" : "1-6";
+  Consumer consumer = queue.consumer();
+  std::this_thread::sleep_for(kProbePause);
+  EXPECT_EQ(receive(consumer, ids(wanted).size()).ids(), ids(wanted));
+  EXPECT_EQ(consumer.lease({.deadline = now}).outcome(), Outcome::empty);
+  EXPECT_EQ(queue.inspect().abandoned_claims, 1U);
+}
+
+INSTANTIATE_TEST_SUITE_P(AProcessEnds, WaysToDie,
+                         testing::Values("killed", "exit", "quick_exit", "abort", "fault", "terminated", "exec",
+                                         "exec_and_attach"),
+                         [](const auto& way) { return std::string(way.param); });
+
+/// Closes every descriptor it does not know, as daemons do, with a claim open.
+const ChildRole kClosesAll("closes all descriptors", [](Child& self) {
+  Producer producer = Queue::open(kQueue).producer();
+  Claim open = claim(producer, ids("1-3"));
+  require(static_cast<bool>(open), "no claim");
+  self.close_other_descriptors();
+  self.report("closed all");
+  self.await("commit");
+  require(open.commit() == Outcome::ok, "commit");
+  send(producer, ids("4-5"));
+  self.report("committed");
+  return self.hold();
+});
+
+class LifeLock : public CrashTest {};
+
+TEST_F(LifeLock, a_process_that_closed_its_life_lock_is_reported_and_not_robbed) {
+  const Queue queue = create();
+  Consumer consumer = queue.consumer();
+  Producer producer = queue.producer();
+  ChildProcess process(kClosesAll, {});
+  ASSERT_EQ(process.next_report(), "closed all");
+  send(producer, ids("6-7"));
+  const Lease blocked = consumer.lease({.deadline = 5 * kProbePause});
+  EXPECT_EQ(blocked.outcome(), Outcome::blocked);
+  ASSERT_TRUE(blocked.blocked_by().has_value());
+  EXPECT_EQ(blocked.blocked_by()->pid, static_cast<std::uint32_t>(process.pid()));
+  bool reported = false;
+  for (const EndpointInfo& endpoint : queue.inspect().endpoints) {
+    if (endpoint.pid == static_cast<std::uint32_t>(process.pid())) reported = endpoint.life == Life::lost_life_lock;
+  }
+  EXPECT_TRUE(reported);
+  process.tell("commit");
+  ASSERT_EQ(process.next_report(), "committed");
+  EXPECT_EQ(receive(consumer, 7).ids(), ids("1-3 6-7 4-5"));
+  process.kill();
+}
+
+}  // namespace
+}  // namespace ipcq::crash
