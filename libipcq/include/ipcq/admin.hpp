@@ -160,6 +160,9 @@ struct RemoveOptions {
 /// Removes a queue and its messages. Throws Error{no_such_queue}, Error{in_use} naming who lives, Error{permission_denied}.
 /// Dies the process in here, whoever opens or creates the name next finishes the removal.
 IPCQ_EXPORT void remove(std::string_view name, const RemoveOptions& options = {});
+/// The same. Without this overload `using namespace ipcq; remove("orders")` would silently be the C library's remove(3);
+/// so it is ambiguous, and asks to be qualified.
+inline void remove(const char* name, const RemoveOptions& options = {}) { remove(std::string_view(name), options); }
 
 /// The directory that `options.directory` means: itself, or IPCQ_DIR, or /dev/shm.
 [[nodiscard]] IPCQ_EXPORT std::string resolve_directory(const std::string& directory);
