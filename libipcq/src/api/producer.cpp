@@ -266,7 +266,7 @@ void Claim::not_open() const {
 }
 
 void Claim::overrun(std::size_t size) const {
-  if (impl_ == nullptr) not_open();
+  if (impl_ == nullptr) throw Error(Errc::not_open, "there is no open claim to append to; check outcome(), or claim again");
   impl_->endpoint().segment().fail(
       Errc::claim_overrun,
       "a message of " + std::to_string(size) + " bytes does not fit the claim (" + std::to_string(messages_left_) + " messages and " +
@@ -275,7 +275,7 @@ void Claim::overrun(std::size_t size) const {
 }
 
 void Claim::shrink_last(std::size_t size) {
-  if (impl_ == nullptr) not_open();
+  if (impl_ == nullptr) throw Error(Errc::not_open, "there is no open claim to change; check outcome(), or claim again");
   if (messages_ == 0) throw Error(Errc::not_open, "nothing was appended to this claim that could be made smaller");
   if (size > last_size_) overrun(size);
   const std::uint64_t before = detail::record_bytes(last_size_, alignment_);

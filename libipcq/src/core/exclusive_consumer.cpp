@@ -91,8 +91,9 @@ LeaseTaken lease_exclusive(const View& view, std::uint32_t group, std::uint32_t 
       }
       if (range.why == WalkEnd::limit) continue;
     }
+    const bool no_more_can_come = range.stop == closed_at(view);
     if (range.messages == 0 || (range.messages < request.min_messages && range.messages < request.max_messages && !one_by_one &&
-                                range.why != WalkEnd::limit && !request.take_what_is_there)) {
+                                range.why != WalkEnd::limit && !request.take_what_is_there && !no_more_can_come)) {
       taken.step = range.why == WalkEnd::claimed ? LeaseStep::claimed : LeaseStep::nothing;
       const std::uint64_t end = closed_at(view);
       // relaxed: our own word.

@@ -84,8 +84,9 @@ void lease_new(const View& view, Ledger& ledger, std::uint32_t group, Owner owne
       turn.again = true;
     }
   }
+  const bool no_more_can_come = range.stop == closed_at(view);
   if (range.messages == 0 || (range.messages < request.min_messages && range.messages < request.max_messages &&
-                              range.why != WalkEnd::limit && !request.take_what_is_there)) {
+                              range.why != WalkEnd::limit && !request.take_what_is_there && !no_more_can_come)) {
     turn.taken.step = range.why == WalkEnd::claimed ? LeaseStep::claimed : LeaseStep::nothing;
     const std::uint64_t end = closed_at(view);
     if (end != kNoPosition && ledger.in_use() == 0 && ledger.retired() == end) turn.taken.step = LeaseStep::drained;
