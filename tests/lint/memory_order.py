@@ -60,7 +60,7 @@ def check(root):
     for name, (where, number) in named.items():
         for side in SIDES:
             if (side, name) not in standing:
-                yield Finding(where, number, f"{name}: no operation carries {side}:{name}")
+                yield Finding(where, number, f"{name}: no operation carries {side}:{name} (behind \"with\" it only points)")
 
 
 if __name__ == "__main__":
