@@ -19,6 +19,8 @@ namespace {
 constexpr std::uint32_t kDefaultMaxShared = 64;
 constexpr std::uint32_t kDefaultMaxExclusive = 256;
 constexpr std::uint32_t kMaxMessages = 4096;
+// An exclusive consumer's open leases: it keeps no ledger, but it allocates nothing after attach.
+constexpr std::size_t kOpenExclusive = 1024;
 // A claim in progress is given so many pauses (about a microsecond) before its owner is probed.
 constexpr int kClaimPauses = 40;
 // A consumer that spins watches the frontier; what comes by other ways (requeues) it looks for so often.
@@ -51,7 +53,7 @@ ConsumerImpl::ConsumerImpl(const std::shared_ptr<Segment>& segment, const Consum
   core::Owner holder = 0;
   switch (core::join_exclusive(view, group_.row, group_.incarnation, state_, holder)) {
     case core::Join::ok:
-      open_.reserve(view.ledger_entries);
+      open_.reserve(kOpenExclusive);
       return;
     case core::Join::in_use:
       segment->fail(Errc::in_use, "the exclusive consumer of group '" + group_name_ + "' lives: " + process_text(view, holder),
@@ -78,12 +80,12 @@ core::LeaseTaken ConsumerImpl::attempt(const core::LeaseRequest& request, std::i
   // relaxed: removal wakes and is looked for again after every wake.
   const std::uint32_t flags = view.frozen().flags.load(std::memory_order_relaxed);
   core::LeaseTaken taken;
-  if ((flags & layout::flag::kPoisoned) != 0) {
-    taken.step = core::LeaseStep::poisoned;
+  if ((flags & (layout::flag::kPoisoned | layout::flag::kRemoved)) != 0) {
+    taken.step = (flags & layout::flag::kPoisoned) != 0 ? core::LeaseStep::poisoned : core::LeaseStep::removed;
     return taken;
   }
   if (exclusive_) {
-    if (open_.size() == view.ledger_entries) {
+    if (open_.size() == kOpenExclusive) {
       taken.step = core::LeaseStep::too_many_leases;
       taken.front_owner = state_.owner;
       return taken;
@@ -209,10 +211,10 @@ core::LeaseTaken ConsumerImpl::wait_for_lease(core::LeaseRequest request, CallDe
     if (nothing_yet(taken.step) && retry_after_step(taken)) taken = attempt(request, 0);
     return nothing_yet(taken.step);
   };
+  bool slept = false;
   for (;;) {
     std::int64_t now = deadline.is_now() ? 0 : os::monotonic_ns();
     if (endpoint_.cancelled()) return taken;
-    if ((view.frozen().flags.load(std::memory_order_relaxed) & layout::flag::kRemoved) != 0) return taken;  // relaxed: as in attempt
     if (now >= deadline_ns) {
       request.take_what_is_there = true;
       again();
@@ -239,16 +241,16 @@ core::LeaseTaken ConsumerImpl::wait_for_lease(core::LeaseRequest request, CallDe
     const std::uint32_t armed = core::arm(side.data);
     core::finish_close(view);
     if (!again()) return taken;
-    if (endpoint_.cancelled() || (view.frozen().flags.load(std::memory_order_seq_cst) & layout::flag::kRemoved) != 0) return taken;  // A:wake
+    if (endpoint_.cancelled()) return taken;
+    if (!slept) core::add(endpoint_.counters().waits, 1);
+    slept = true;
     endpoint_.sleep_once(side.data, armed, deadline_ns);
     if (!again()) return taken;
   }
 }
 
 Outcome ConsumerImpl::outcome_of(const core::LeaseTaken& taken) const noexcept {
-  const core::View& view = endpoint_.view();
   if (endpoint_.cancelled()) return Outcome::cancelled;
-  if ((view.frozen().flags.load(std::memory_order_relaxed) & layout::flag::kRemoved) != 0) return Outcome::removed;  // relaxed: a report
   switch (taken.step) {
     case core::LeaseStep::leased:
       return Outcome::ok;
@@ -262,6 +264,8 @@ Outcome ConsumerImpl::outcome_of(const core::LeaseTaken& taken) const noexcept {
       return Outcome::too_many_leases;
     case core::LeaseStep::group_removed:
       return Outcome::group_removed;
+    case core::LeaseStep::removed:
+      return Outcome::removed;
     case core::LeaseStep::poisoned:
       return Outcome::poisoned;
     case core::LeaseStep::damaged:

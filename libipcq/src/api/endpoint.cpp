@@ -31,14 +31,9 @@ std::string living_endpoints(const core::View& view) {
 
 Endpoint::Endpoint(std::shared_ptr<Segment> segment, const core::View& view, const core::AttachRequest& request, WaitStrategy wait)
     : segment_(std::move(segment)), view_(view), wait_(wait), producer_(request.kind == layout::RowKind::producer) {
-  segment_->check_usable();
   core::free_rows_of_earlier_images(view_);
   for (int attempt = 0; attempt < kAttachTries; ++attempt) {
-    const std::uint32_t flags = view_.frozen().flags.load(std::memory_order_acquire);  // A:flags, with R:flags
-    if ((flags & layout::flag::kPoisoned) != 0) {
-      segment_->fail(Errc::poisoned, "a repair met a state it cannot mend", "remove the queue and create it again");
-    }
-    if ((flags & layout::flag::kRemoved) != 0) segment_->fail(Errc::removed, "the queue is removed", "create it again");
+    segment_->check_alive();
     life_ = segment_->open_life_descriptor();
     switch (core::attach(view_, life_.get(), request, owner_)) {
       case core::AttachResult::ok:
@@ -98,7 +93,6 @@ void Endpoint::backstop() noexcept {
 }
 
 void Endpoint::sleep_once(layout::EventLine& event, std::uint32_t armed, std::int64_t deadline_ns) noexcept {
-  core::add(counters().waits, 1);
   const std::int64_t backstop_ns = os::monotonic_ns() + kBackstop_ns;
   const bool woken = core::sleep(event, armed, deadline_ns < backstop_ns ? deadline_ns : backstop_ns);
   if (!woken && backstop_ns <= deadline_ns) backstop();

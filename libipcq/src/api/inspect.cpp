@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
+#include <vector>
 
 #include "api/inspection.hpp"
 #include "core/closing.hpp"
@@ -134,15 +136,38 @@ LatencyInfo latency_info(const layout::Histogram& histogram) {
   return info;
 }
 
+// What members have finished but nobody has retired yet: acks take no lock. In order of begin.
+std::vector<std::pair<std::uint64_t, std::uint64_t>> done_ranges(const View& view, std::uint32_t number) {
+  std::vector<std::pair<std::uint64_t, std::uint64_t>> ranges;
+  for (std::uint32_t i = 0; i < view.ledger_entries; ++i) {
+    const layout::LedgerEntry& entry = view.entries(number)[i];
+    const std::uint64_t word = entry.word.load(std::memory_order_acquire);  // A:ack, with R:ack
+    if (core::word_state(word) != core::EntryState::done) continue;
+    ranges.emplace_back(get(entry.begin), get(entry.end));
+  }
+  std::sort(ranges.begin(), ranges.end());
+  return ranges;
+}
+
 // Counts committed records from `begin`; false if the group retired past us meanwhile, that is, we may have read what a
 // producer was writing anew.
-bool count_messages(const View& view, const layout::GroupRow& row, GroupInfo& info, std::uint64_t begin, std::uint64_t end) {
+bool count_messages(const View& view, std::uint32_t number, GroupInfo& info, std::uint64_t begin, std::uint64_t end) {
+  const auto& row = view.group(number);
+  std::vector<std::pair<std::uint64_t, std::uint64_t>> done;
+  if (info.consumers == ConsumerMode::shared) done = done_ranges(view, number);
+  auto next_done = done.begin();
   info.depth_messages = 0;
   info.depth_exact = true;
   info.oldest_age_ns = 0;
   bool first = true;
   std::uint64_t records = 0;
   for (std::uint64_t at = begin; at < end || view.exclusive(); ++records) {
+    while (next_done != done.end() && next_done->first < at) ++next_done;
+    if (next_done != done.end() && next_done->first == at && next_done->second > at && next_done->second - begin <= view.capacity) {
+      at = next_done->second;
+      if (first) info.depth_bytes = end > at ? std::min(end - at, view.capacity) : 0;
+      continue;
+    }
     if (records == kInspectRecordsMax) {
       info.depth_exact = false;
       break;
@@ -200,7 +225,7 @@ GroupInfo group_info(const View& view, std::uint32_t number, std::uint64_t end, 
     info.retired = row.retired.load(std::memory_order_acquire);  // A:retired, with R:retired
     // claim_position may be read before a retire that we see: depth is never less than nothing.
     info.depth_bytes = end > info.retired ? std::min(end - info.retired, view.capacity) : 0;
-    if (count_messages(view, row, info, info.retired, end)) break;
+    if (count_messages(view, number, info, info.retired, end)) break;
     if (attempt == 7) info.depth_exact = false;
   }
   // Attached time of its consumers, the living ones: what they process in is the article's availability.

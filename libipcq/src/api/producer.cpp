@@ -100,6 +100,7 @@ Outcome ProducerImpl::wait_for_claim(std::uint64_t need, CallDeadline& deadline,
   core::RoomFreed freed = core::free_room(view, claimed_to());
   Outcome outcome = core::claim(view, state_, need, 0, taken);
   const std::int64_t deadline_ns = deadline.is_now() ? 0 : deadline.ns();
+  bool slept = false;
   while (outcome == Outcome::full || outcome == Outcome::blocked) {
     if (endpoint_.cancelled()) return Outcome::cancelled;
     if (outcome == Outcome::full && freed.rejects) return Outcome::full;
@@ -139,6 +140,8 @@ Outcome ProducerImpl::wait_for_claim(std::uint64_t need, CallDeadline& deadline,
     outcome = core::claim(view, state_, need, 0, taken);
     if ((outcome == Outcome::full || outcome == Outcome::blocked) && !freed.rejects && !endpoint_.cancelled()) {
       const std::int64_t before = os::monotonic_ns();
+      if (!slept) core::add(endpoint_.counters().waits, 1);
+      slept = true;
       endpoint_.sleep_once(side.space, armed, deadline_ns);
       core::add(endpoint_.counters().wait_ns, static_cast<std::uint64_t>(os::monotonic_ns() - before));
       freed = core::free_room(view, claimed_to());

@@ -127,7 +127,7 @@ Queue Queue::open_or_create_checked(std::string_view name, const CreateOptions& 
 }
 
 Producer Queue::producer(const ProducerOptions& options) const {
-  segment_->check_usable();
+  segment_->check_alive();
   if (core::is_closed(segment_->view())) {
     core::finish_close(segment_->view());
     segment_->fail(Errc::closed, "the queue is closed: no new messages", "reopen it: ipcq close --reopen " + name());
@@ -136,7 +136,7 @@ Producer Queue::producer(const ProducerOptions& options) const {
 }
 
 Consumer Queue::consumer(const ConsumerOptions& options) const {
-  segment_->check_usable();
+  segment_->check_alive();
   core::GroupId group;
   if (options.create_group) {
     GroupOptions made = *options.create_group;
@@ -155,12 +155,12 @@ Consumer Queue::consumer(std::string_view group) const {
 }
 
 void Queue::add_group(const GroupOptions& options) const {
-  segment_->check_usable();
+  segment_->check_alive();
   (void)make_group(*segment_, options, false);
 }
 
 void Queue::remove_group(std::string_view group, bool force) const {
-  segment_->check_usable();
+  segment_->check_alive();
   const std::string name(group);
   const core::GroupId id = group_of(*segment_, name);
   std::uint32_t holder = 0;
@@ -185,12 +185,12 @@ void Queue::remove_group(std::string_view group, bool force) const {
 }
 
 void Queue::close() const {
-  segment_->check_usable();
+  segment_->check_alive();
   core::close(segment_->view());
 }
 
 void Queue::reopen() const {
-  segment_->check_usable();
+  segment_->check_alive();
   if (!core::reopen(segment_->view())) {
     segment_->fail(Errc::timed_out, "a stopped process holds the producer side", "let it continue, or end it");
   }

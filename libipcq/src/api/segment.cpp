@@ -249,6 +249,15 @@ void Segment::check_usable() const {
   }
 }
 
+void Segment::check_alive() const {
+  check_usable();
+  const std::uint32_t flags = view_.frozen().flags.load(std::memory_order_acquire);  // A:flags, with R:flags
+  if ((flags & layout::flag::kRemoved) != 0) fail(Errc::removed, "the queue is removed", "create it again");
+  if ((flags & layout::flag::kPoisoned) != 0) {
+    fail(Errc::poisoned, "a repair met a state it cannot mend", "remove the queue and create it again");
+  }
+}
+
 os::LifeDescriptor Segment::open_life_descriptor() const {
   os::UniqueFd fd = os::reopen(fd_.get(), O_RDWR);
   if (!fd) {  // no /proc: by name, if that still is this file

@@ -34,6 +34,8 @@ class Segment {
 
   /// Throws Error{forked} in a child that inherited this.
   void check_usable() const;
+  /// And Error{removed | poisoned}.
+  void check_alive() const;
   [[nodiscard]] bool forked() const noexcept { return os::fork_generation() != generation_; }
 
   /// A description of its own for a life lock. Throws Error.
