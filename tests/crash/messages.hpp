@@ -51,7 +51,10 @@ inline Ids ids(const std::string& text) {
 
 inline std::string text(const Ids& list) {
   std::string result;
-  for (const std::uint64_t id : list) result += (result.empty() ? "" : " ") + std::to_string(id);
+  for (const std::uint64_t id : list) {
+    if (!result.empty()) result += ' ';
+    result += std::to_string(id);
+  }
   return result.empty() ? "nothing" : result;
 }
 

@@ -77,6 +77,18 @@ TEST_F(ProducerDeath, a_process_that_only_consumes_and_never_waits_gets_what_was
   ASSERT_TRUE(ChildProcess(kSendsAndGoes, {"1-4"}).succeeds());
   EXPECT_EQ(receive_without_waiting(consumer), Ids{}) << "a living producer's claim was passed";
   dead.kill();
+  // It has just found the producer alive, and looks again when it may.
+  std::this_thread::sleep_for(kProbePause);
+  EXPECT_EQ(receive_without_waiting(consumer), ids("1-4"));
+}
+
+TEST_F(ProducerDeath, a_process_that_only_consumes_gets_what_was_committed_behind_it_at_its_first_looks) {
+  const Queue queue = create();
+  ChildProcess dead(kClaimHolder, {"101-103"});
+  ASSERT_EQ(dead.next_report(), "holding");
+  ASSERT_TRUE(ChildProcess(kSendsAndGoes, {"1-4"}).succeeds());
+  dead.kill();
+  Consumer consumer = queue.consumer();
   EXPECT_EQ(receive_without_waiting(consumer), ids("1-4"));
 }
 
@@ -141,7 +153,7 @@ TEST_F(ProducerDeath, claims_of_the_dead_between_claims_of_the_living_are_skippe
   holders[0].kill();
   holders[2].kill();
   holders[4].kill();
-  EXPECT_EQ(receive_without_waiting(consumer), Ids{}) << "the living producers have not committed";
+  EXPECT_EQ(receive_without_waiting(consumer), Ids{}) << "the first of the living has not committed";
   holders[3].tell("commit");
   ASSERT_EQ(holders[3].next_report(), "committed");
   EXPECT_EQ(receive_without_waiting(consumer), Ids{}) << "3-4 stand behind an open claim";

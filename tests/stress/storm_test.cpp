@@ -191,12 +191,15 @@ TEST_P(Storm, every_committed_message_is_acked_by_every_group_and_nothing_else_i
     worker.start(random()());
   }
   history().stop();
+  const auto stopped = Clock::now();
   end();
+  const auto drained = std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - stopped);
   const History::Totals totals = judge();
   fill_and_drain();
   std::printf(
-      "%d killed, %d stopped; %llu messages; %llu batches whose producer died in the commit, %llu acks in doubt\n",
-      kills, stops, static_cast<unsigned long long>(totals.committed),
+      "%d killed, %d stopped, drained in %lld ms; %llu messages, %llu batches whose producer died in the commit, "
+      "%llu acks in doubt\n",
+      kills, stops, static_cast<long long>(drained.count()), static_cast<unsigned long long>(totals.committed),
       static_cast<unsigned long long>(totals.doubtful_batches), static_cast<unsigned long long>(totals.in_doubt_acked));
   EXPECT_GT(totals.committed, 0U);
 }
