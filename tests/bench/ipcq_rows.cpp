@@ -51,7 +51,7 @@ PairRun full_stream(const PairPlan& plan, const QueueUse& use) {
   using Sender = FullRingSender<PayloadBytes, Batch>;
   using Receiver = LateReceiver<PayloadBytes>;
   return stream<Sender, Receiver>(
-      plan, use, [](Producer producer, Side& side) { return Sender(std::move(producer), side); },
+      plan, use, [&use](Producer producer, Side& side) { return Sender(std::move(producer), use.capacity_bytes, side); },
       [&use](Consumer consumer, Side& side) { return Receiver(std::move(consumer), use.lease_max, side); });
 }
 
@@ -118,7 +118,7 @@ Row full_row(const QueueUse& use) {
                   " a claim, a consumer that comes late and dawdles",
           .payload_bytes = PayloadBytes,
           .busy = {false, false},
-          .must_be_full = true,
+          .smoke_only = true,
           .run = [use](const PairPlan& plan) { return full_stream<PayloadBytes, Batch>(plan, use); }};
 }
 

@@ -51,7 +51,9 @@ Json row_json(const Results& results, const RowResult& result) {
   if (row.bar_per_s > 0) json["bar_messages_per_s"] = row.bar_per_s;
   json["near"] = placement_json(results, result, Placement::near);
   json["far"] = placement_json(results, result, Placement::far);
-  json["dropped"] = {{"placement_unclear", result.unclear}, {"cpu_disturbed", result.disturbed}};
+  json["dropped"] = {{"placement_unclear", result.unclear},
+                     {"disturbed_near", result.disturbed_near},
+                     {"disturbed_far", result.disturbed_far}};
   if (!result.failure.empty()) json["failure"] = result.failure;
   return json;
 }

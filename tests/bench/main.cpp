@@ -147,7 +147,7 @@ std::vector<Row> select_rows(const Command& command, const std::string& director
 
 int list(const std::vector<Row>& rows) {
   for (const Row& row : rows) {
-    std::printf("%-42s %s%s\n", row.name.c_str(), row.what.c_str(), row.must_be_full ? " (only with --smoke)" : "");
+    std::printf("%-42s %s%s\n", row.name.c_str(), row.what.c_str(), row.smoke_only ? " (only with --smoke)" : "");
   }
   return 0;
 }

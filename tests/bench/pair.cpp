@@ -185,7 +185,6 @@ void collect(const SharedRun& run, PairRun& result) {
     result.stop[i] = run.sides[i].stop;
     result.total[i] = run.sides[i].total;
   }
-  result.times_full = run.times_full.load(std::memory_order_relaxed);
   result.trips = run.histogram.samples();
   result.mean_ns = clock.ns(run.histogram.mean());
   result.p50_ns = clock.ns(run.histogram.quantile(0.5));

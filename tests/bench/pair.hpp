@@ -100,8 +100,7 @@ struct PairRun {
   std::array<double, 2> probes_ns{};     ///< before and after
   std::array<Mark, 2> begin{}, stop{};   ///< of each side: the measuring phase
   std::array<std::uint64_t, 2> total{};  ///< messages (or trips) of the whole run
-  std::uint64_t times_full = 0;
-  std::uint64_t trips = 0;  ///< in the measuring phase
+  std::uint64_t trips = 0;               ///< in the measuring phase
   double mean_ns = 0, p50_ns = 0, p99_ns = 0, p999_ns = 0;
 
   /// Messages a second over the measuring phase: of both sides the slower, so that filling or draining a backlog does

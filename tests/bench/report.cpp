@@ -18,6 +18,12 @@ std::string spread_text(const Spread& spread, double unit) {
   return figure(spread.min / unit) + " / " + figure(spread.median / unit) + " / " + figure(spread.max / unit);
 }
 
+/// In the place of figures: the placement did not occur, or in none of its runs undisturbed.
+std::string nothing_text(const RowResult& result, Placement placement) {
+  const unsigned disturbed = result.disturbed(placement);
+  return disturbed == 0 ? "not seen" : "disturbed, all " + std::to_string(disturbed);
+}
+
 std::string ratio_text(std::optional<double> ratio) { return ratio ? figure(*ratio) : "-"; }
 
 void print_round_trips(std::FILE* to, const Results& results, Placement placement) {
@@ -31,7 +37,7 @@ void print_round_trips(std::FILE* to, const Results& results, Placement placemen
     }
     const Spread p50 = spread(result, placement);
     if (p50.runs == 0) {
-      std::fprintf(to, "  %-38s %3s %27s\n", result.row->name.c_str(), "", "not seen");
+      std::fprintf(to, "  %-38s %3s %27s\n", result.row->name.c_str(), "", nothing_text(result, placement).c_str());
       continue;
     }
     std::fprintf(to, "  %-38s %3zu %27s %9s %9s %9s\n", result.row->name.c_str(), p50.runs, spread_text(p50, 1).c_str(),
@@ -53,7 +59,7 @@ void print_streams(std::FILE* to, const Results& results, Placement placement) {
     }
     const Spread rate = spread(result, placement);
     if (rate.runs == 0) {
-      std::fprintf(to, "  %-38s %3s %27s\n", row.name.c_str(), "", "not seen");
+      std::fprintf(to, "  %-38s %3s %27s\n", row.name.c_str(), "", nothing_text(result, placement).c_str());
       continue;
     }
     std::string bar;
@@ -85,7 +91,7 @@ void print_dropped(std::FILE* to, const Results& results) {
   unsigned unclear = 0, disturbed = 0;
   for (const RowResult& result : results.rows()) {
     unclear += result.unclear;
-    disturbed += result.disturbed;
+    disturbed += result.disturbed_near + result.disturbed_far;
   }
   if (unclear + disturbed == 0) return;
   std::fprintf(to,
@@ -108,8 +114,8 @@ void print_bars(std::FILE* to, const Results& results) {
     for (std::size_t i = 0; i < 2; ++i) {
       const Placement placement = i == 0 ? Placement::near : Placement::far;
       const Spread rate = spread(result, placement);
-      cells[i] =
-          rate.runs == 0 ? "not seen" : figure(rate.median / 1e6) + " M/s  " + std::string(verdict(result, placement));
+      cells[i] = rate.runs == 0 ? nothing_text(result, placement)
+                                : figure(rate.median / 1e6) + " M/s  " + std::string(verdict(result, placement));
     }
     std::fprintf(to, "%-40s %20s %20s %20s\n", row.name.c_str(), (">= " + figure(row.bar_per_s / 1e6) + " M/s").c_str(),
                  cells[0].c_str(), cells[1].c_str());
@@ -152,8 +158,14 @@ void print_machine(std::FILE* to, const Machine& machine, const Settings& settin
 void print_tables(std::FILE* to, const Results& results) {
   for (const Placement placement : {Placement::near, Placement::far}) {
     const std::string probes = probes_seen(results, placement);
-    std::fprintf(to, "\n%s: %s\n", to_string(placement), probes.empty() ? "not seen" : probes.c_str());
-    if (probes.empty()) continue;
+    if (probes.empty()) {
+      const auto& rows = results.rows();
+      const bool disturbed = std::any_of(rows.begin(), rows.end(),
+                                         [&](const RowResult& result) { return result.disturbed(placement) > 0; });
+      std::fprintf(to, "\n%s: %s\n", to_string(placement), disturbed ? "only disturbed runs" : "not seen");
+      continue;
+    }
+    std::fprintf(to, "\n%s: %s\n", to_string(placement), probes.c_str());
     print_round_trips(to, results, placement);
     print_streams(to, results, placement);
   }

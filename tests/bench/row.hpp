@@ -21,7 +21,7 @@ struct Row {
   std::string limit{};            ///< name of the row of the bare machine that this one is set against; empty: none
   double bar_per_s = 0;           ///< messages a second that are to be reached, in either placement; 0: no bar
   std::array<bool, 2> busy{true, true};  ///< whether a side never sleeps, so that it must have had its cpu all the time
-  bool must_be_full = false;             ///< a run that never found the ring full has checked nothing
+  bool smoke_only = false;               ///< shows that every message arrives, not how fast
   std::function<PairRun(const PairPlan&)> run;
 };
 

@@ -30,12 +30,15 @@ struct RowResult {
 
   const Row* row;
   std::vector<PairRun> near, far;
-  unsigned unclear = 0;    ///< dropped: the probes disagree, or lie outside both ranges
-  unsigned disturbed = 0;  ///< dropped: a spinning side did not have its cpu
-  std::string failure;     ///< not empty: a run failed, and no further one was tried
+  unsigned unclear = 0;                            ///< dropped: the probes disagree, or lie outside both ranges
+  unsigned disturbed_near = 0, disturbed_far = 0;  ///< dropped: a spinning side did not have its cpu
+  std::string failure;                             ///< not empty: a run failed, and no further one was tried
 
   [[nodiscard]] const std::vector<PairRun>& runs(Placement placement) const noexcept {
     return placement == Placement::near ? near : far;
+  }
+  [[nodiscard]] unsigned disturbed(Placement placement) const noexcept {
+    return placement == Placement::near ? disturbed_near : disturbed_far;
   }
 };
 
@@ -54,7 +57,7 @@ struct Spread {
                                              const RunDirectory& directory);
 
 /// Runs each for a few milliseconds wherever the kernel puts it, and checks only that every message arrived as it was
-/// sent (and that a ring that must be full was). Prints a line a row. Returns how many failed.
+/// sent. Prints a line a row. Returns how many failed.
 [[nodiscard]] unsigned smoke(const std::vector<Row>& rows, const RunDirectory& directory);
 
 }  // namespace ipcq::bench
