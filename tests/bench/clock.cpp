@@ -30,8 +30,8 @@ std::string TickClock::describe() const {
 }
 
 const TickClock& tick_clock() {
-  static const TickClock clock;
-  return clock;
+  static const TickClock kClock;
+  return kClock;
 }
 
 }  // namespace ipcq::bench
