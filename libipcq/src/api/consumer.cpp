@@ -202,8 +202,15 @@ core::LeaseTaken ConsumerImpl::wait_for_lease(core::LeaseRequest request, CallDe
   auto& side = view.side();
   const std::int64_t deadline_ns = deadline.is_now() ? 0 : deadline.ns();
   core::finish_close(view);
-  // Once more in any case: a close may just have been finished, and who does not wait may find the dead in the way.
-  if (deadline.is_now() && taken.step == core::LeaseStep::nothing) return attempt(request, 0);
+  if (deadline.is_now()) {
+    // Who never sleeps meets no backstop: so a poll that found nothing looks for the dead, at most as often as a sleeper.
+    const std::int64_t now = os::monotonic_ns();
+    if (now - polled_ns_ >= kBackstop_ns) {
+      polled_ns_ = now;
+      endpoint_.backstop();
+    }
+    if (taken.step == core::LeaseStep::nothing) return attempt(request, 0);
+  }
   const auto again = [&] {
     // Producers short of room would wait for what we wait to get more of.
     if (core::somebody_waits(side.space)) request.take_what_is_there = true;
