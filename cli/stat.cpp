@@ -104,7 +104,7 @@ std::string leases_text(const GroupInfo& group) {
   for (const LeaseInfo& lease : group.leases) {
     const bool held = lease.state == "leased";
     table.add({lease.state, format_bytes(lease.end - lease.begin), std::to_string(lease.deliveries),
-               held ? format_duration(lease.age_ns) : "-",
+               held && lease.age_ns > 0 ? format_duration(lease.age_ns) : "-",
                held ? describe_process(lease.pid, lease.command) + ", row " + std::to_string(lease.row) : "-"},
               held ? Style::plain : Style::warning);
   }
