@@ -111,7 +111,7 @@ core::LeaseTaken ConsumerImpl::attempt(const core::LeaseRequest& request, std::i
 void ConsumerImpl::look_at_claim(const core::LeaseTaken& taken) {
   const core::View& view = endpoint_.view();
   for (int pause = 0; pause < kClaimPauses; ++pause) {
-    if (core::load_head(view, taken.stop) != taken.head) return;  // A:publish
+    if (core::peek_head(view, taken.stop) != taken.head) return;
     __builtin_ia32_pause();
   }
   const std::int64_t now = os::monotonic_ns();
@@ -129,7 +129,7 @@ void ConsumerImpl::look_at_claim(const core::LeaseTaken& taken) {
 bool ConsumerImpl::retry_after_step(const core::LeaseTaken& taken) {
   if (taken.step != core::LeaseStep::claimed) return false;
   look_at_claim(taken);
-  return core::load_head(endpoint_.view(), taken.stop) != taken.head;  // A:publish
+  return core::peek_head(endpoint_.view(), taken.stop) != taken.head;
 }
 
 Lease ConsumerImpl::lease(const Take& take) {
@@ -231,7 +231,7 @@ core::LeaseTaken ConsumerImpl::wait_for_lease(core::LeaseRequest request, CallDe
     std::int64_t backstop = now + kBackstop_ns;
     for (std::uint32_t pauses = 1; now < spin_until; ++pauses) {
       __builtin_ia32_pause();
-      const bool changed = core::load_head(view, taken.stop) != taken.head;  // A:publish
+      const bool changed = core::peek_head(view, taken.stop) != taken.head;
       if (changed || pauses % kPausesPerLook == 0) {
         if (!again()) return taken;
         if (endpoint_.cancelled()) return taken;
@@ -287,8 +287,7 @@ std::shared_ptr<const BlockedBy> ConsumerImpl::who_blocks(const core::LeaseTaken
   switch (taken.step) {
     case core::LeaseStep::claimed:
       return describe(view, detail::head_high(taken.head), "claim",
-                      // relaxed: a report
-                      view.stamp_difference_ns(core::record_at(view, taken.stop).time.load(std::memory_order_relaxed), view.stamp()));
+                      view.stamp_difference_ns(core::peek_time(view, taken.stop), view.stamp()));
     case core::LeaseStep::too_many_leases:
       return describe(view, taken.front_owner, "lease", 0);
     case core::LeaseStep::lock_held: {

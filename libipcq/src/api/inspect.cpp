@@ -66,7 +66,7 @@ Life life_of(const View& view, core::Owner owner) noexcept {
   return Life::alive;
 }
 
-std::string text_of(const char* text, std::size_t size) { return {text, ::strnlen(text, size)}; }
+std::string name_of(const layout::GroupRow& row) { return std::string(core::GroupName(row).view()); }
 
 EndpointInfo endpoint_info(const View& view, std::uint32_t number) {
   const auto& row = view.row(number);
@@ -91,16 +91,16 @@ EndpointInfo endpoint_info(const View& view, std::uint32_t number) {
   info.refusals = get(counters.refusals) - get(row.base.refusals);
   if (!info.producer) {
     const std::uint32_t group = get(row.group);
-    if (group < view.groups_max) info.group = text_of(view.group(group).name, layout::kNameBytes);
+    if (group < view.groups_max) info.group = name_of(view.group(group));
     return info;
   }
   const std::uint64_t position = get(row.open_claim);
   if (position == core::kNoPosition || (position & (view.alignment - 1)) != 0) return info;
-  const std::uint64_t head = core::load_head(view, position);  // A:publish
+  const std::uint64_t head = core::peek_head(view, position);
   const bool shared_claim =
       detail::head_state(head) == core::RecordState::claimed && detail::head_high(head) == owner;
   if (shared_claim) {
-    const std::uint64_t time = get(core::record_at(view, position).time);
+    const std::uint64_t time = core::peek_time(view, position);
     info.open_claim = ClaimInfo{position, detail::head_length(head), view.stamp_difference_ns(time, view.stamp())};
   } else if (view.exclusive()) {
     info.open_claim = ClaimInfo{position, 0, view.stamp_difference_ns(get(view.side().claim.last_time), view.stamp())};
@@ -172,11 +172,11 @@ bool count_messages(const View& view, std::uint32_t number, GroupInfo& info, std
       info.depth_exact = false;
       break;
     }
-    const std::uint64_t head = core::load_head(view, at);  // A:publish
+    const std::uint64_t head = core::peek_head(view, at);
     const std::uint64_t span = core::span_of(view, head);
     if (span == 0 || at + span - begin > view.capacity) break;
     if (detail::head_state(head) == core::RecordState::committed) {
-      if (first) info.oldest_age_ns = view.stamp_difference_ns(get(core::record_at(view, at).time), view.stamp());
+      if (first) info.oldest_age_ns = view.stamp_difference_ns(core::peek_time(view, at), view.stamp());
       first = false;
       ++info.depth_messages;
     }
@@ -215,12 +215,12 @@ void add_leases(const View& view, std::uint32_t number, GroupInfo& info) {
 GroupInfo group_info(const View& view, std::uint32_t number, std::uint64_t end, const std::vector<EndpointInfo>& endpoints) {
   const auto& row = view.group(number);
   GroupInfo info;
-  info.name = text_of(row.name, layout::kNameBytes);
+  info.name = name_of(row);
   info.row = number;
-  info.start = static_cast<Start>(row.start);
-  info.overflow = static_cast<Overflow>(row.overflow);
-  info.consumers = static_cast<ConsumerMode>(row.consumers);
-  info.lifetime = static_cast<Lifetime>(row.lifetime);
+  info.start = static_cast<Start>(row.start.load(std::memory_order_relaxed));
+  info.overflow = static_cast<Overflow>(row.overflow.load(std::memory_order_relaxed));
+  info.consumers = static_cast<ConsumerMode>(row.consumers.load(std::memory_order_relaxed));
+  info.lifetime = static_cast<Lifetime>(row.lifetime.load(std::memory_order_relaxed));
   for (int attempt = 0; attempt < 8; ++attempt) {
     info.retired = row.retired.load(std::memory_order_acquire);  // A:retired, with R:retired
     // claim_position may be read before a retire that we see: depth is never less than nothing.

@@ -9,7 +9,7 @@
 #include "api/segment.hpp"
 #include "core/closing.hpp"
 #include "core/groups.hpp"
-#include "core/recovery.hpp"
+#include "core/ledger.hpp"
 #include "ipcq/admin.hpp"
 
 namespace ipcq {
@@ -44,7 +44,7 @@ void check_promises(const Segment& segment, const CreateOptions& options) {
   for (const core::GroupPlan& plan : detail::group_plans(segment.place(), options)) {
     core::GroupId id;
     if (!core::find_group(segment.view(), plan.name, id)) continue;
-    const auto theirs = static_cast<ConsumerMode>(segment.view().group(id.row).consumers);
+    const ConsumerMode theirs = core::is_exclusive_group(segment.view(), id.row) ? ConsumerMode::exclusive : ConsumerMode::shared;
     differ("the consumers' mode of group '" + std::string(plan.name) + "'", to_string(theirs), to_string(plan.consumers));
   }
 }

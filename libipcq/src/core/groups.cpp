@@ -17,10 +17,6 @@ constexpr auto kFree = static_cast<std::uint32_t>(GroupState::free);
 constexpr auto kActive = static_cast<std::uint32_t>(GroupState::active);
 constexpr auto kMarked = static_cast<std::uint32_t>(GroupState::marked);
 
-std::string_view name_of(const layout::GroupRow& row) noexcept {
-  return {row.name, ::strnlen(row.name, layout::kNameBytes)};
-}
-
 std::uint32_t active_groups(const View& view) noexcept {
   std::uint32_t count = 0;
   for (std::uint32_t i = 0; i < view.groups_max; ++i) {
@@ -59,8 +55,9 @@ Freed free_marked(const View& view, std::uint32_t number, std::uint32_t incarnat
 bool find_group(const View& view, std::string_view name, GroupId& id) noexcept {
   for (std::uint32_t i = 0; i < view.groups_max; ++i) {
     const auto& row = view.group(i);
-    if (row.state.load(std::memory_order_acquire) != kActive || name_of(row) != name) continue;  // A:group, with R:group
-    id = {i, row.incarnation.load(std::memory_order_relaxed)};  // relaxed: behind the state
+    const std::uint32_t incarnation = row.incarnation.load(std::memory_order_acquire);  // A:group, with R:group
+    if (GroupName(row).view() != name || !group_is(view, i, incarnation)) continue;
+    id = {i, incarnation};
     return true;
   }
   return false;
@@ -92,13 +89,14 @@ AddGroup add_group(const View& view, const GroupPlan& plan, GroupId& id) noexcep
   // relaxed: published by the state.
   std::uint32_t incarnation = row.incarnation.load(std::memory_order_relaxed) + 1;
   if (incarnation == 0) incarnation = 1;
-  row.incarnation.store(incarnation, std::memory_order_relaxed);
-  std::memset(row.name, 0, sizeof row.name);
-  std::memcpy(row.name, plan.name.data(), plan.name.size() < layout::kNameBytes ? plan.name.size() : layout::kNameBytes - 1);
-  row.start = static_cast<std::uint8_t>(plan.start);
-  row.overflow = static_cast<std::uint8_t>(plan.overflow);
-  row.consumers = static_cast<std::uint8_t>(plan.consumers);
-  row.lifetime = static_cast<std::uint8_t>(plan.lifetime);
+  row.incarnation.store(incarnation, std::memory_order_release);  // R:group
+  std::array<std::uint64_t, layout::kNameBytes / 8> name{};
+  std::memcpy(name.data(), plan.name.data(), plan.name.size() < layout::kNameBytes ? plan.name.size() : layout::kNameBytes - 1);
+  for (std::size_t i = 0; i < name.size(); ++i) row.name[i].store(name[i], std::memory_order_relaxed);
+  row.start.store(static_cast<std::uint8_t>(plan.start), std::memory_order_relaxed);
+  row.overflow.store(static_cast<std::uint8_t>(plan.overflow), std::memory_order_relaxed);
+  row.consumers.store(static_cast<std::uint8_t>(plan.consumers), std::memory_order_relaxed);
+  row.lifetime.store(static_cast<std::uint8_t>(plan.lifetime), std::memory_order_relaxed);
   const auto clear = [](layout::AtomicU64& value) { value.store(0, std::memory_order_relaxed); };
   clear(row.leased_messages);
   clear(row.redelivered_messages);
@@ -221,7 +219,7 @@ bool finish_group_removal(const View& view, std::uint32_t number) noexcept {
 
 bool remove_if_abandoned(const View& view, GroupId id) noexcept {
   const auto& row = view.group(id.row);
-  if (row.lifetime != static_cast<std::uint8_t>(Lifetime::ephemeral)) return false;
+  if (lifetime_of(row) != Lifetime::ephemeral) return false;
   std::uint32_t holder = 0;
   if (living_members(view, id, holder) > 0) return false;
   return remove_group(view, id, false, holder) == RemoveGroup::ok;

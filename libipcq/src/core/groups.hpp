@@ -1,6 +1,7 @@
 // Groups: the table of consumer groups. Rows come and go only under the producer side's mutex.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <string_view>
 
@@ -9,6 +10,27 @@
 #include "ipcq/options.hpp"
 
 namespace ipcq::core {
+
+/// A group's name, copied out. Taken without a lock it may be a mix of two names: the state is checked again after it.
+class GroupName {
+ public:
+  explicit GroupName(const layout::GroupRow& row) noexcept {
+    for (std::size_t i = 0; i < words_.size(); ++i) words_[i] = row.name[i].load(std::memory_order_relaxed);  // relaxed: see above
+    words_.back() = 0;
+  }
+  [[nodiscard]] std::string_view view() const noexcept { return reinterpret_cast<const char*>(words_.data()); }
+
+ private:
+  std::array<std::uint64_t, layout::kNameBytes / 8> words_;
+};
+
+/// The group's options. relaxed: written before the group is visible; who holds no lock checks the incarnation after it.
+[[nodiscard]] inline Overflow overflow_of(const layout::GroupRow& row) noexcept {
+  return static_cast<Overflow>(row.overflow.load(std::memory_order_relaxed));
+}
+[[nodiscard]] inline Lifetime lifetime_of(const layout::GroupRow& row) noexcept {
+  return static_cast<Lifetime>(row.lifetime.load(std::memory_order_relaxed));
+}
 
 struct GroupId {
   std::uint32_t row = 0;

@@ -106,7 +106,8 @@ inline void unlock_group(const View& view, std::uint32_t group) noexcept { view.
          row.incarnation.load(std::memory_order_relaxed) == incarnation;
 }
 [[nodiscard]] inline bool is_exclusive_group(const View& view, std::uint32_t group) noexcept {
-  return view.group(group).consumers == static_cast<std::uint8_t>(ConsumerMode::exclusive);
+  // relaxed: written before the group is visible; who holds no lock checks the incarnation after it.
+  return view.group(group).consumers.load(std::memory_order_relaxed) == static_cast<std::uint8_t>(ConsumerMode::exclusive);
 }
 
 }  // namespace ipcq::core

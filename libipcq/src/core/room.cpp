@@ -98,7 +98,7 @@ bool turn(const View& view, std::uint32_t number, std::uint64_t end, Pass pass, 
       moved |= ledger.retire();
       bool unfinished = false;
       moved |= ledger.pass_skipped(kRecordsPerTurn, unfinished);
-      if (pass == Pass::drop && row.overflow == static_cast<std::uint8_t>(Overflow::drop_oldest)) {
+      if (pass == Pass::drop && overflow_of(row) == Overflow::drop_oldest) {
         moved |= drop_oldest(view, row, ledger, end);
       }
     }
@@ -121,14 +121,14 @@ RoomFreed free_room(const View& view, std::uint64_t end) noexcept {
     if (state != layout::GroupState::active || !is_short(view, row, end)) continue;
     while (is_short(view, row, end) && turn(view, i, end, Pass::retire, freed)) moved = true;
     if (!is_short(view, row, end)) continue;
-    if (row.lifetime == static_cast<std::uint8_t>(Lifetime::ephemeral) &&
+    if (lifetime_of(row) == Lifetime::ephemeral &&
         remove_if_abandoned(view, {i, row.incarnation.load(std::memory_order_relaxed)})) {  // relaxed: checked again
       moved = true;
       continue;
     }
     any_short = true;
-    if (row.overflow != static_cast<std::uint8_t>(Overflow::drop_oldest)) only_droppers = false;
-    if (row.overflow == static_cast<std::uint8_t>(Overflow::reject)) freed.rejects = true;
+    if (overflow_of(row) != Overflow::drop_oldest) only_droppers = false;
+    if (overflow_of(row) == Overflow::reject) freed.rejects = true;
   }
   if (any_short && only_droppers) {
     for (std::uint32_t i = 0; i < view.groups_max; ++i) {

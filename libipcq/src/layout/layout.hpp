@@ -23,8 +23,10 @@ inline constexpr std::size_t kNameBytes = 72;  // 64 characters, a zero, and roo
 inline constexpr std::size_t kTypeBytes = 64;
 inline constexpr char kMagic[8] = {'i', 'p', 'c', 'q', 's', 'e', 'g', '\0'};
 
+using AtomicU8 = std::atomic<std::uint8_t>;
 using AtomicU32 = std::atomic<std::uint32_t>;
 using AtomicU64 = std::atomic<std::uint64_t>;
+static_assert(AtomicU8::is_always_lock_free && sizeof(AtomicU8) == 1);
 static_assert(AtomicU32::is_always_lock_free && AtomicU64::is_always_lock_free);
 
 // ---- bytes 0-127: frozen for ever. Any version lists, tells liveness, closes and removes any other by these alone.
@@ -256,12 +258,12 @@ struct alignas(kCacheLine) GroupRow {
   AtomicU32 takeover_count;             // how often in a row a consumer died at takeover_retired
   AtomicU64 takeover_retired;
   AtomicU64 leased_to;                  // end of what was ever handed out
-  // Written before the group is visible.
-  alignas(kCacheLine) char name[kNameBytes];
-  std::uint8_t start;
-  std::uint8_t overflow;
-  std::uint8_t consumers;
-  std::uint8_t lifetime;
+  // Written before the group is visible. Atomic, since a look that found no lock to hold may meet the row's next group.
+  alignas(kCacheLine) AtomicU64 name[kNameBytes / 8];
+  AtomicU8 start;
+  AtomicU8 overflow;
+  AtomicU8 consumers;
+  AtomicU8 lifetime;
   std::uint32_t reserved2;
   std::uint64_t reserved3[6];
 };
