@@ -290,7 +290,7 @@ Tables everything() {
 // Names of the members of each struct, as the sources declare them.
 std::map<std::string, std::set<std::string>> members_in(const std::string& source) {
   static const std::regex kOpening("^struct (?:alignas\\(\\w+\\) )?(\\w+) \\{$");
-  static const std::regex kMember("^ +(?:alignas\\(\\w+\\) )?[\\w:]+(?:<[\\w:]+>)? (\\w+)(?:\\[\\w+\\])?;.*");
+  static const std::regex kMember("^ +(?:alignas\\(\\w+\\) )?[\\w:]+(?:<[\\w:]+>)? (\\w+)(?:\\[[^\\]]+\\])?;.*");
   std::map<std::string, std::set<std::string>> members;
   std::string name;
   for (const std::string& line : lines_of(source)) {
