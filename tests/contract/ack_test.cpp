@@ -397,9 +397,7 @@ TEST_P(AckOfAnExclusiveConsumer, ARequeueGivesLaterLeasesBackToo) {
 }
 
 TEST_P(AckOfAnExclusiveConsumer, ManyLeasesMayBeOpen) {
-  CreateOptions wanted = options();
-  wanted.ledger_entries = 4;  // the exclusive consumer keeps no ledger
-  const Queue queue = create(wanted);
+  const Queue queue = create();
   Producer producer = queue.producer();
   Consumer consumer = queue.consumer();
   put_numbers(producer, 100);

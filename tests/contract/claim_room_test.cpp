@@ -89,8 +89,7 @@ TEST_P(ClaimRoom, EqualMessagesTakeNoMoreOfTheRingThanTheirRecords) {
     ASSERT_TRUE(claim) << to_string(claim.outcome()) << " in lap " << lap;
     for (std::uint32_t i = 0; i < kMost16; ++i) write_checked(claim.append(16), {.producer = 1, .sequence = i});
     EXPECT_EQ(claim.commit(), Outcome::ok);
-    EXPECT_EQ(producer.claim({.messages = 1, .bytes = 0}, now).outcome(), Outcome::full)
-        << "the ring is full to the brim";
+    EXPECT_EQ(producer.claim(Room::equal(1, 16), now).outcome(), Outcome::full) << "the ring is full to the brim";
 
     std::uint32_t next = 0;
     while (ipcq::Lease lease = take(consumer, 4096)) {

@@ -137,7 +137,7 @@ TEST_P(Claim, AnAbortGivesTheRoomBack) {
   Producer producer = queue.producer();
   Consumer consumer = queue.consumer();
   for (int i = 0; i < 20; ++i) {
-    ipcq::Claim claim = producer.claim({.messages = 1, .bytes = kSmallestCapacity - 1024}, now);
+    ipcq::Claim claim = producer.claim({.messages = 4, .bytes = kSmallestCapacity - 1024}, now);
     ASSERT_TRUE(claim) << to_string(claim.outcome()) << " at " << i;
     claim.abort();
     // A living exclusive consumer passes skipped ranges itself, when it looks; shared ones leave that to whoever is short.

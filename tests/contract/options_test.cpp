@@ -148,6 +148,9 @@ TEST_P(Options, TheFileMayBelongToAGroupByNumber) {
   struct stat file {};
   ASSERT_EQ(::stat(queue.path().c_str(), &file), 0);
   EXPECT_EQ(file.st_gid, ::getgid());
+}
+
+TEST_P(Options, AFileGroupThatIsNotThereIsInvalid) {
   EXPECT_EQ(refusal([](CreateOptions& o) { o.file_group = "no such group at all"; }), Errc::invalid_option);
 }
 

@@ -126,7 +126,7 @@ TEST_P(BehindAnOpenClaim, AProducerWaitingForRoomGetsItFromAnAbort) {
   const Queue queue = create();
   Producer one = queue.producer();
   Producer two = queue.producer();
-  ipcq::Claim claim = one.claim({.messages = 1, .bytes = kSmallestCapacity - 1024}, now);
+  ipcq::Claim claim = one.claim({.messages = 4, .bytes = kSmallestCapacity - 1024}, now);
   ASSERT_TRUE(claim);
   Outcome outcome = Outcome::empty;
   Background waiter([&] { outcome = two.send(std::string(4000, 'x'), 0, kPatience); });
