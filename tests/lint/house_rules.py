@@ -7,7 +7,7 @@ import re
 from source_tree import CPP_SUFFIXES, Finding, code_and_comments, files, run
 
 SOURCE_SUFFIXES = CPP_SUFFIXES | {".py", ".sh", ".cmake"}
-SOURCE_NAMES = {"CMakeLists.txt", "dev", "run", "without-aslr"}
+SOURCE_NAMES = {"CMakeLists.txt", "dev", "run", "run-sanitized"}
 TEXT_SUFFIXES = SOURCE_SUFFIXES | {".md", ".json", ".in", ".map", ".txt", ".yml"}
 LINES_MAX = 600
 LINES_WARNED = 500
