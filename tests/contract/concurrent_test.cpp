@@ -61,7 +61,7 @@ TEST_P(Concurrent, EveryMessageReachesEveryGroupExactlyOnce) {
   CreateOptions wanted = options();
   wanted.groups = {{.name = "a"}, {.name = "b"}};
   const Queue queue = create(wanted);
-  const std::uint32_t count = scaled(8'000);
+  const std::uint32_t count = scaled(20'000);
   std::vector<Receiver> of_a = make_receivers(members());
   std::vector<Receiver> of_b = make_receivers(members(), members());
   Crew senders;
@@ -76,7 +76,7 @@ TEST_P(Concurrent, EveryMessageReachesEveryGroupExactlyOnce) {
 
 TEST_P(Concurrent, ASoleConsumerSeesTheOrderOfTheRingAndOfEachProducer) {
   const Queue queue = create();
-  const std::uint32_t count = scaled(8'000);
+  const std::uint32_t count = scaled(20'000);
   std::vector<Receiver> receivers = make_receivers(1);
   Crew senders;
   Crew readers;
@@ -122,7 +122,7 @@ TEST_P(Concurrent, EndpointsMayComeAndGoUnderTraffic) {
 
 TEST_P(Concurrent, GroupsMayComeAndGoUnderTraffic) {
   const Queue queue = create();
-  const std::uint32_t count = scaled(4'000);
+  const std::uint32_t count = scaled(10'000);
   std::vector<Receiver> receivers = make_receivers(members());
   Crew senders;
   Crew readers;
@@ -244,7 +244,7 @@ TEST_P(Concurrent, RoundTripsBetweenTwoThreadsAlwaysComeBack) {
 
 TEST_P(Concurrent, InspectionDisturbsNobodyAndCountsOnlyForward) {
   const Queue queue = create();
-  const std::uint32_t count = scaled(4'000);
+  const std::uint32_t count = scaled(10'000);
   std::vector<Receiver> receivers = make_receivers(members());
   Crew senders;
   Crew readers;
@@ -282,7 +282,7 @@ INSTANTIATE_TEST_SUITE_P(Modes, ConcurrentSharedGroup, modes_of_shared_consumers
 // One thread leases, three others finish what it leased, in any order.
 TEST_P(ConcurrentSharedGroup, LeasesMayBeFinishedByOtherThreads) {
   const Queue queue = create();
-  const std::uint32_t count = scaled(5'000);
+  const std::uint32_t count = scaled(15'000);
   std::mutex mutex;
   std::condition_variable changed;
   std::deque<ipcq::Lease> handed_over;
@@ -336,7 +336,7 @@ TEST_P(ConcurrentSharedGroup, DropOldestDropsWholeMessagesAndCountsEachOfThem) {
   CreateOptions wanted = options();
   wanted.overflow = Overflow::drop_oldest;
   const Queue queue = create(wanted);
-  const std::uint32_t count = scaled(8'000);
+  const std::uint32_t count = scaled(20'000);
   std::vector<Receipt> seen;
   Crew senders;
   Crew readers;

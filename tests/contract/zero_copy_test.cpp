@@ -95,6 +95,25 @@ class ZeroCopy : public QueueContract {
 };
 INSTANTIATE_TEST_SUITE_P(Modes, ZeroCopy, every_mode(), name_of);
 
+#if defined(__SANITIZE_THREAD__)
+constexpr bool kThreadSanitizer = true;
+#elif defined(__has_feature)
+constexpr bool kThreadSanitizer = __has_feature(thread_sanitizer);
+#else
+constexpr bool kThreadSanitizer = false;
+#endif
+
+class ReadOnlyView : public ZeroCopy {
+ protected:
+  void SetUp() override {
+    if (kThreadSanitizer) {
+      GTEST_SKIP() << "under ThreadSanitizer both sides share one writable view, or it would see no race between them";
+    }
+    ZeroCopy::SetUp();
+  }
+};
+INSTANTIATE_TEST_SUITE_P(Modes, ReadOnlyView, every_mode(), name_of);
+
 TEST_P(ZeroCopy, BothSidesAddressTheSameBytesOfTheQueuesFile) {
   const Queue queue = create();
   Producer producer = queue.producer();
@@ -125,7 +144,7 @@ TEST_P(ZeroCopy, BothSidesAddressTheSameBytesOfTheQueuesFile) {
   EXPECT_EQ(lease.ack(), Outcome::ok);
 }
 
-TEST_P(ZeroCopy, TheProducerWritesWhereTheConsumerMayOnlyRead) {
+TEST_P(ReadOnlyView, IsWhatAConsumerHasWhereItsProducerWrites) {
   const Queue queue = create();
   Producer producer = queue.producer();
   Consumer consumer = queue.consumer();
@@ -141,7 +160,7 @@ TEST_P(ZeroCopy, TheProducerWritesWhereTheConsumerMayOnlyRead) {
   EXPECT_EQ(lease.ack(), Outcome::ok);
 }
 
-TEST_P(ZeroCopy, AWriteThroughALeaseFaultsAndChangesNothing) {
+TEST_P(ReadOnlyView, FaultsWhenWrittenThroughAndNothingChanges) {
   const Queue queue = create();
   Producer producer = queue.producer();
   Consumer consumer = queue.consumer();
@@ -161,7 +180,7 @@ TEST_P(ZeroCopy, AWriteThroughALeaseFaultsAndChangesNothing) {
   EXPECT_EQ(lease.ack(), Outcome::ok);
 }
 
-TEST_P(ZeroCopy, TheConsumersViewCannotBeMadeWritable) {
+TEST_P(ReadOnlyView, CannotBeMadeWritable) {
   const Queue queue = create();
   Producer producer = queue.producer();
   Consumer consumer = queue.consumer();
