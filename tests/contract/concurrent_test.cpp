@@ -168,13 +168,15 @@ TEST_P(Concurrent, ACancelLosesNothing) {
   Crew cancels;
   Crew senders;
   Crew readers;
+  std::atomic<std::uint32_t> rounds = 0;
   cancels.start([&] {
-    while (!over) {
+    for (; !over; ++rounds) {
       producer.cancel();
       consumer.cancel();
       std::this_thread::yield();
     }
   });
+  support::wait_until("the first cancel is said", [&] { return rounds > 0; });
   senders.start([&] {
     while (!sender.done()) {
       const Outcome outcome = sender.send_batch(producer, kPatience);
