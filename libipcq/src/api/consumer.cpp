@@ -26,6 +26,7 @@ constexpr int kClaimPauses = 40;
 // A consumer that spins watches the frontier; what comes by other ways (requeues) it looks for so often.
 constexpr std::uint32_t kPausesPerLook = 1024;
 constexpr std::uint32_t kPausesPerClock = 16;
+constexpr std::int64_t kEntryLook_ns = 1'000'000;
 
 core::AttachRequest request_of(core::GroupId group) noexcept {
   return {layout::RowKind::consumer, group.row, group.incarnation};
@@ -251,7 +252,10 @@ core::LeaseTaken ConsumerImpl::wait_for_lease(core::LeaseRequest request, CallDe
     if (endpoint_.cancelled()) return taken;
     if (!slept) core::add(endpoint_.counters().waits, 1);
     slept = true;
-    endpoint_.sleep_once(side.data, armed, deadline_ns);
+    // An ack publishes no data, so whoever waits for a ledger entry looks again every millisecond.
+    const bool for_entry = taken.step == core::LeaseStep::too_many_leases;
+    const std::int64_t look_ns = for_entry ? os::monotonic_ns() + kEntryLook_ns : os::kNoDeadline;
+    endpoint_.sleep_once(side.data, armed, deadline_ns < look_ns ? deadline_ns : look_ns);
     if (!again()) return taken;
   }
 }
@@ -318,7 +322,7 @@ Outcome ConsumerImpl::ack(Lease& lease) {
       open_.erase(open_.begin());
     }
   } else {
-    outcome = core::ack(view, group_.row, lease.entry_, lease.word_);
+    outcome = core::ack(view, group_.row, group_.incarnation, lease.entry_, lease.word_);
   }
   if (outcome == Outcome::ok) note_finished(lease, lease.messages_);
   finish(lease);

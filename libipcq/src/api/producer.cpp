@@ -96,6 +96,21 @@ Outcome ProducerImpl::wait_for_claim(std::uint64_t need, CallDeadline& deadline,
     const std::uint64_t position = view.exclusive() ? state_.position : side.claim.claim_position.load(std::memory_order_relaxed);  // relaxed: a hint
     return position + need + view.alignment;
   };
+  // Consumers that wait for more messages than there is room for take what is there, when they see that somebody is short.
+  const auto announce = [&] {
+    const std::uint32_t armed = core::arm(side.space);
+    core::publish_fenced(side.data);
+    return armed;
+  };
+  announce();
+  if (deadline.is_now()) {
+    // Who never sleeps meets no backstop: so a poll that found no room looks for the dead, at most as often as a sleeper.
+    const std::int64_t now = os::monotonic_ns();
+    if (now - polled_ns_ >= kBackstop_ns) {
+      polled_ns_ = now;
+      endpoint_.backstop();
+    }
+  }
   // Free some, then look once more: `full` is answered only after a look that follows an attempt to free room.
   core::RoomFreed freed = core::free_room(view, claimed_to());
   Outcome outcome = core::claim(view, state_, need, 0, taken);
@@ -120,6 +135,7 @@ Outcome ProducerImpl::wait_for_claim(std::uint64_t need, CallDeadline& deadline,
     for (std::uint32_t looks = 1; now < spin_until; ++looks) {
       __builtin_ia32_pause();
       if (looks % kLooksPerTry == 0) {
+        announce();
         freed = core::free_room(view, claimed_to());
         outcome = core::claim(view, state_, need, 0, taken);
         if ((outcome != Outcome::full && outcome != Outcome::blocked) || freed.rejects || endpoint_.cancelled()) break;
@@ -134,8 +150,7 @@ Outcome ProducerImpl::wait_for_claim(std::uint64_t need, CallDeadline& deadline,
     if (now >= deadline_ns || (freed.rejects && outcome == Outcome::full)) continue;
 
     // Sleep: first the bit, then retire and look again (somebody's ack may have come before the bit).
-    const std::uint32_t armed = core::arm(side.space);
-    core::publish_fenced(side.data);  // consumers that wait for more than there is take what is there
+    const std::uint32_t armed = announce();
     freed = core::free_room(view, claimed_to());
     outcome = core::claim(view, state_, need, 0, taken);
     if ((outcome == Outcome::full || outcome == Outcome::blocked) && !freed.rejects && !endpoint_.cancelled()) {

@@ -35,6 +35,7 @@ class ProducerImpl {
 
   Endpoint endpoint_;
   core::ProducerState state_;
+  std::int64_t polled_ns_ = 0;
   bool open_ = false;
   bool handle_ = true;
 };

@@ -1,10 +1,12 @@
 #include <fcntl.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 
 #include <cerrno>
 #include <ctime>
+#include <memory>
+#include <optional>
 #include <string>
+#include <system_error>
 
 #include "api/endpoint.hpp"
 #include "api/names.hpp"
@@ -34,16 +36,6 @@ std::string who_lives(const detail::Segment* segment) {
   }
   return text.empty() ? "somebody who is attaching just now" : text;
 }
-
-// The frozen header of any layout, writable for the moment.
-class FrozenWindow {
- public:
-  explicit FrozenWindow(int fd) noexcept : page_(fd, 0) {}
-  [[nodiscard]] layout::FrozenHeader* get() const noexcept { return reinterpret_cast<layout::FrozenHeader*>(page_.at()); }
-
- private:
-  os::PageWindow page_;
-};
 
 }  // namespace
 
@@ -84,9 +76,15 @@ void remove(std::string_view name, const RemoveOptions& options) {
   if (!options.force && !os::lock_bytes(locks.get(), file.header.life_begin, file.header.life_count)) {
     fail(Errc::in_use, "it is in use by " + who_lives(segment.get()), "end them first, or force (ipcq rm --force)");
   }
-  const FrozenWindow frozen(file.fd.get());
-  if (frozen.get() == nullptr) fail(Errc::system, "its header cannot be mapped", "see the system's error", errno);
-  frozen.get()->flags.fetch_or(layout::flag::kRemoved, std::memory_order_seq_cst);  // R:flags, with A:flags; R:wake
+  std::optional<os::Mapping> header;  // the frozen part, of whatever layout the rest is
+  layout::FrozenHeader* frozen = nullptr;
+  try {
+    header.emplace(os::page_bytes(), os::page_bytes());
+    frozen = reinterpret_cast<layout::FrozenHeader*>(header->map_control(file.fd.get(), true));
+  } catch (const std::system_error& error) {
+    fail(Errc::system, "its header cannot be mapped", "check the address space limit (ulimit -v)", error.code().value());
+  }
+  frozen->flags.fetch_or(layout::flag::kRemoved, std::memory_order_seq_cst);  // R:flags, with A:flags; R:wake
   IPCQ_CRASH_POINT("remove.marked");
   const bool unlinked = detail::unlink_same(place, detail::file_id(file.info));
   const int error = errno;

@@ -32,7 +32,7 @@ namespace ipcq::detail {
 namespace {
 
 constexpr std::uint64_t kCapacityMin = 64 * 1024;
-constexpr std::uint64_t kCapacityMax = std::uint64_t{1} << 46;
+constexpr std::uint64_t kCapacityMax = layout::kCapacityMax;
 
 [[noreturn]] void bad_option(const Place& place, const std::string& what) {
   detail::fail(Errc::invalid_option, place.name, "", what, "");
@@ -157,6 +157,7 @@ Segment::Segment(Place place, os::UniqueFd fd, os::FileId file, const layout::He
   // The standing view comes from a descriptor that could not map it writable: a guard against bugs.
   os::UniqueFd read_only = os::reopen(fd_.get(), O_RDONLY);
   view_.data = mapping_.map_data_read_only(read_only ? read_only.get() : fd_.get());
+  if (access == Access::read_write) view_.data_dormant = mapping_.map_data_dormant(fd_.get());
 }
 
 Segment::~Segment() {
@@ -259,11 +260,14 @@ void Segment::check_alive() const {
 }
 
 os::LifeDescriptor Segment::open_life_descriptor() const {
-  os::UniqueFd fd = os::reopen(fd_.get(), O_RDWR);
-  if (!fd) {  // no /proc: by name, if that still is this file
-    fd.reset(::open(place_.path.c_str(), O_RDWR | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK));
+  const auto is_this = [&](const os::UniqueFd& fd) {
     struct stat info {};
-    if (!fd || ::fstat(fd.get(), &info) != 0 || file_id(info) != view_.file) {
+    return fd && ::fstat(fd.get(), &info) == 0 && file_id(info) == view_.file;
+  };
+  os::UniqueFd fd = os::reopen(fd_.get(), O_RDWR);
+  if (!is_this(fd)) {  // no /proc, or somebody closed our descriptor: by name, if that still is this file
+    fd.reset(::open(place_.path.c_str(), O_RDWR | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK));
+    if (!is_this(fd)) {
       fail(Errc::system, "no descriptor for the life lock", "raise the limit of open files (ulimit -n)", errno);
     }
   }

@@ -12,6 +12,7 @@
 #include <cstring>
 
 #include "api/names.hpp"
+#include "os/life_lock.hpp"
 #include "ipcq/admin.hpp"
 #include "layout/layout.hpp"
 
@@ -120,8 +121,10 @@ OpenedFile open_file(const Place& place, Access access, Depth depth, const std::
       fail_at(place, Errc::other_machine, found.reason, "use programs of one architecture and C library, or recreate it");
   }
   if ((opened.header.flags & layout::flag::kRemoved) != 0) {
-    // Its remover died between the mark and the unlink: finish for him.
-    if (access == Access::read_write || ::access(place.directory.c_str(), W_OK) == 0) unlink_same(place, file_id(opened.info));
+    // Its remover died between the mark and the unlink: finish for him. Under his byte, as he would: between our look at
+    // the name and our unlink nobody else unlinks it, so no new queue can have come under the name.
+    const os::UniqueFd locks = os::reopen(opened.fd.get(), O_RDWR);
+    if (locks && os::lock_bytes(locks.get(), opened.header.life_begin - 1, 1)) unlink_same(place, file_id(opened.info));
     fail_open(place, ENOENT);
   }
   if (depth == Depth::whole) check_namespaces(place, opened.header);

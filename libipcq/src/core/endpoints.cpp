@@ -155,11 +155,12 @@ void free_rows_of_earlier_images(const View& view) noexcept {
     const Owner owner = owner_of_row(view, i);
     // relaxed: compared under the incarnation that is checked again when the row is freed.
     if (row.pid.load(std::memory_order_relaxed) != pid || row.start_time.load(std::memory_order_relaxed) != started ||
-        row.image.load(std::memory_order_relaxed) == own_image()) {
+        row.image.load(std::memory_order_relaxed) == own_image() ||
+        os::probe_byte(view.fd, view.life_begin + i) != os::ByteState::free) {  // another copy of the library lives here
       continue;
     }
-    free_row_of_dead(view, owner);  // from here on the owner is dead to everybody
-    abandon_claim_of(view, owner);
+    // The claim before the row: the row says where the claim is   (die between → whoever meets the claim judges it)
+    if (abandon_claim_of(view, owner)) free_row_of_dead(view, owner);
   }
 }
 

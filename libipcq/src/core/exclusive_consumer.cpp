@@ -72,6 +72,11 @@ LeaseTaken lease_exclusive(const View& view, std::uint32_t group, std::uint32_t 
     taken.step = LeaseStep::group_removed;
     return taken;
   }
+  // Skipped records that were passed while a lease was open are finished now that none is   (one store: die before or after)
+  if (nothing_open && row.retired.load(std::memory_order_relaxed) < state.position) {  // relaxed: our own word
+    row.retired.exchange(state.position, std::memory_order_seq_cst);                   // R:retired, R:wake
+    notify(view.side().space);
+  }
   for (;;) {
     const bool one_by_one = state.position < state.one_by_one_to;
     const Walk range = walk(view, state.position, state.position + view.capacity, one_by_one ? 1 : request.max_messages,

@@ -64,6 +64,7 @@ bool find_group(const View& view, std::string_view name, GroupId& id) noexcept {
 }
 
 AddGroup add_group(const View& view, const GroupPlan& plan, GroupId& id) noexcept {
+  for (std::uint32_t i = 0; i < view.groups_max; ++i) finish_group_removal(view, i);
   switch (lock_producer_side(view, patience())) {
     case Locked::yes:
       break;
@@ -159,12 +160,12 @@ RemoveGroup remove_group(const View& view, GroupId id, bool force, std::uint32_t
   if (!force && living_members(view, id, holder) > 0) return RemoveGroup::has_member;
   auto& row = view.group(id.row);
   const bool exclusive = is_exclusive_group(view, id.row);
-  // Verdicts outside the mutex: whose leases are whose.
-  if (exclusive) {
-    holder = row.owner.load(std::memory_order_acquire);  // A:takeover, with R:takeover
-    if (holder != 0 && judge(view, holder) != Verdict::dead) return RemoveGroup::has_lease;
-  }
   for (int attempt = 0; attempt < 20; ++attempt) {
+    // Verdicts outside the mutex: whose leases are whose.
+    if (exclusive) {
+      holder = row.owner.load(std::memory_order_acquire);  // A:takeover, with R:takeover
+      if (holder != 0 && judge(view, holder) != Verdict::dead) return RemoveGroup::has_lease;
+    }
     redeliver_dead(view, id.row);
     bool moved = false;
     switch (lock_group(view, id.row, patience(), moved)) {
@@ -175,8 +176,12 @@ RemoveGroup remove_group(const View& view, GroupId id, bool force, std::uint32_t
       case Locked::poisoned:
         return RemoveGroup::poisoned;
     }
-    if (!group_is(view, id.row, id.incarnation)) {
+    const auto unlock = [&] {
       unlock_group(view, id.row);
+      if (moved) publish_fenced(view.side().space);
+    };
+    if (!group_is(view, id.row, id.incarnation)) {
+      unlock();
       return RemoveGroup::no_such_group;
     }
     bool leased = false;
@@ -192,18 +197,19 @@ RemoveGroup remove_group(const View& view, GroupId id, bool force, std::uint32_t
       }
     }
     if (leased) {
-      unlock_group(view, id.row);
+      unlock();
+      if (exclusive) continue;  // somebody joined or left: judge him
       if (judge(view, holder) != Verdict::dead) return RemoveGroup::has_lease;
       continue;  // died meanwhile: give his leases back and look again
     }
     if (active_groups(view) <= 1) {  // a first look; the mutex that decides is the producer side's
-      unlock_group(view, id.row);
+      unlock();
       return RemoveGroup::last;
     }
     // 1. marked: leases are refused from now on   (die here → who is short of room, or adds or removes one, frees it)
     row.state.store(kMarked, std::memory_order_release);  // R:group
     IPCQ_CRASH_POINT("group.marked");
-    unlock_group(view, id.row);
+    unlock();
     // 2. free                                     (die here → whole)
     publish_fenced(view.side().data);  // members look again: group_removed
     return free_marked(view, id.row, id.incarnation) == Freed::restored ? RemoveGroup::last : RemoveGroup::ok;

@@ -10,15 +10,15 @@
 namespace ipcq::core {
 
 /// Recovery, and only recovery, writes heads from a process whose view of the data is read-only: through a window of one
-/// page, mapped before the mutex is taken. (A head never straddles pages: positions are multiples of 16.)
+/// page, opened before the mutex is taken where the position is known by then. (A head never straddles pages: positions are multiples of 16.)
 class HeadWindow {
  public:
   HeadWindow(const View& view, std::uint64_t position) noexcept {
     const std::uint64_t offset = position & view.mask;
     if (view.data_writable != nullptr) {
       record_ = reinterpret_cast<detail::RecordHeader*>(view.data_writable + offset);
-    } else if (view.fd >= 0) {
-      page_.emplace(view.fd, view.control_bytes + offset);
+    } else if (view.data_dormant != nullptr) {
+      page_.emplace(view.data_dormant + offset);
       record_ = reinterpret_cast<detail::RecordHeader*>(page_->at());
     }
   }

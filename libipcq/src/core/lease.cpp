@@ -163,7 +163,7 @@ LeaseTaken lease(const View& view, std::uint32_t group, std::uint32_t incarnatio
   }
 }
 
-Outcome ack(const View& view, std::uint32_t group, std::uint32_t entry, std::uint64_t word) noexcept {
+Outcome ack(const View& view, std::uint32_t group, std::uint32_t incarnation, std::uint32_t entry, std::uint64_t word) noexcept {
   std::uint64_t expected = word;
   // R:ack, with A:ack (the retirer): our reads of the range are before anything written there later. seq_cst: it is the
   // fence before the look at the waiters too (R:wake).
@@ -172,14 +172,15 @@ Outcome ack(const View& view, std::uint32_t group, std::uint32_t entry, std::uin
     return Outcome::disowned;
   }
   IPCQ_CRASH_POINT("ack.done");  // die here → done; the next holder of the mutex retires
-  if (somebody_waits(view.side().space) || closed_at(view) != kNoPosition) retire_and_publish(view, group);
+  if (somebody_waits(view.side().space) || closed_at(view) != kNoPosition) retire_and_publish(view, group, incarnation);
   return Outcome::ok;
 }
 
-void retire_and_publish(const View& view, std::uint32_t group) noexcept {
+void retire_and_publish(const View& view, std::uint32_t group, std::uint32_t incarnation) noexcept {
   bool moved = false;
   if (lock_group(view, group, 0, moved) != Locked::yes) return;  // best effort: who waits retires by himself
-  moved |= Ledger(view, group).retire();
+  // With our lease done the group may have been removed, and its row be in the hands of somebody who adds another.
+  if (group_is(view, group, incarnation)) moved |= Ledger(view, group).retire();
   unlock_group(view, group);
   if (!moved) return;
   publish_fenced(view.side().space);

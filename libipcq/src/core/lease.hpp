@@ -53,7 +53,8 @@ struct LeaseTaken {
 
 /// leased → done. ok or disowned: that exchange alone decides. Then, only if somebody waits for room or the stream is
 /// closed, retires.
-[[nodiscard]] Outcome ack(const View& view, std::uint32_t group, std::uint32_t entry, std::uint64_t word) noexcept;
+[[nodiscard]] Outcome ack(const View& view, std::uint32_t group, std::uint32_t incarnation, std::uint32_t entry,
+                          std::uint64_t word) noexcept;
 
 /// leased → redeliverable, one delivery more. ok or disowned. Wakes.
 [[nodiscard]] Outcome requeue(const View& view, std::uint32_t group, std::uint32_t entry, std::uint64_t word) noexcept;
@@ -67,6 +68,6 @@ struct LeaseTaken {
 bool redeliver_dead(const View& view, std::uint32_t group) noexcept;
 
 /// Retires if that may free room for somebody who waits, or end the stream for a member; publishes what moved.
-void retire_and_publish(const View& view, std::uint32_t group) noexcept;
+void retire_and_publish(const View& view, std::uint32_t group, std::uint32_t incarnation) noexcept;
 
 }  // namespace ipcq::core

@@ -38,11 +38,11 @@ template <class Repair>
       mark_poisoned(view);
       mutex.unlock();  // without consistent(): not recoverable
       return Locked::poisoned;
-    case os::LockResult::timed_out:
-      return Locked::timed_out;
-    default:
+    case os::LockResult::not_recoverable:
       mark_poisoned(view);
       return Locked::poisoned;
+    default:
+      return Locked::timed_out;  // or a misuse of this thread's own (a signal handler inside a call): not the segment's fault
   }
 }
 

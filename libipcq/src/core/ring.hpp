@@ -94,20 +94,19 @@ inline constexpr std::uint32_t kWalkRecordsMax = 4096;
       break;
     }
     const std::uint64_t span = span_of(view, head);
-    if (span == 0 || at + span - begin > view.capacity) {
+    if (span == 0 || at + span - begin > view.capacity || at + span > limit) {
       result.why = WalkEnd::damaged;
       break;
     }
     if (state == RecordState::committed) {
       const std::uint64_t length = detail::head_length(head);
-      if (result.messages > 0 && length > max_bytes - result.bytes) {
+      if (result.messages > 0 && (result.bytes > max_bytes || length > max_bytes - result.bytes)) {
         result.why = WalkEnd::limit;
         break;
       }
       // relaxed: ordered by the acquire of the head.
       if (result.messages == 0) result.first_time = record_at(view, at).time.load(std::memory_order_relaxed);
       result.bytes += length;
-      if (result.bytes > max_bytes) result.bytes = max_bytes;  // only the first may be larger
       ++result.messages;
       result.end = at + span;
     }

@@ -24,6 +24,7 @@ struct View {
   std::byte* control = nullptr;
   const std::byte* data = nullptr;     // read-only, mapped twice back to back
   std::byte* data_writable = nullptr;  // the same, writable; null in a process that has no producer
+  std::byte* data_dormant = nullptr;   // the same, once, without access until a repair opens a window; null: an observer
   int fd = -1;                         // the control descriptor: carries no lock, so probes may go through it
   os::FileId file;
 

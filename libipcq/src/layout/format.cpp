@@ -135,7 +135,7 @@ Validation validate(const std::byte* bytes, std::size_t available, std::uint64_t
   if (std::memcmp(&header.fingerprint, &own, sizeof own) != 0) {
     return {Verdict::other_machine, "byte order, word size, page size or C library differ"};
   }
-  if (!std::has_single_bit(header.capacity) || header.capacity < 65536 || header.capacity > (std::uint64_t{1} << 46)) {
+  if (!std::has_single_bit(header.capacity) || header.capacity < 65536 || header.capacity > kCapacityMax) {
     return {Verdict::damaged, "the capacity is out of range"};
   }
   if (header.endpoints_max < 2 || header.endpoints_max > 255 || header.groups_max < 1 || header.groups_max > 64 ||

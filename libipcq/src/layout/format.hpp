@@ -32,6 +32,7 @@ struct Plan {
 };
 
 inline constexpr std::uint32_t kUidBuckets = 32;
+inline constexpr std::uint64_t kCapacityMax = std::uint64_t{1} << 39;
 /// Where life bytes are in the file's lock space: beyond any file's end. The byte before is the remover's.
 inline constexpr std::uint64_t kLifeBegin = std::uint64_t{1} << 40;
 

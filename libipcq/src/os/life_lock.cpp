@@ -13,31 +13,47 @@ namespace ipcq::os {
 namespace {
 
 // The registry of life descriptors, for the child handler of fork(). No lock, which another thread might hold at the fork:
-// each slot changes by one store.
+// a slot is taken and given back by one store of its descriptor's number.
+struct Slot {
+  std::atomic<int> fd{0};  // + 1; 0: free; -1: being filled
+  std::atomic<std::uint64_t> dev{0};
+  std::atomic<std::uint64_t> ino{0};
+};
 constexpr std::size_t kSlots = 4096;
-std::atomic<int> g_life_fds[kSlots];  // fd + 1; 0: free slot
+Slot g_slots[kSlots];
 std::atomic<std::uint32_t> g_fork_generation{1};
 
+bool is_file(int fd, std::uint64_t dev, std::uint64_t ino) noexcept {
+  struct stat info {};
+  return ::fstat(fd, &info) == 0 && info.st_dev == dev && info.st_ino == ino;
+}
+
 void close_life_descriptors_in_child() {
-  g_fork_generation.fetch_add(1, std::memory_order_relaxed);  // relaxed: the child has one thread
-  for (auto& slot : g_life_fds) {
-    const int fd = slot.exchange(0, std::memory_order_relaxed) - 1;
-    if (fd >= 0) ::close(fd);
+  // relaxed, all of it: the child has one thread.
+  g_fork_generation.fetch_add(1, std::memory_order_relaxed);
+  for (Slot& slot : g_slots) {
+    const int fd = slot.fd.exchange(0, std::memory_order_relaxed) - 1;
+    // A foreign close may have given the number to another file, which is not ours to close.
+    if (fd >= 0 && is_file(fd, slot.dev.load(std::memory_order_relaxed), slot.ino.load(std::memory_order_relaxed))) ::close(fd);
   }
 }
 
-void remember(int fd) noexcept {
+void remember(int fd, std::uint64_t dev, std::uint64_t ino) noexcept {
   watch_forks();
-  for (auto& slot : g_life_fds) {
+  for (Slot& slot : g_slots) {
     int expected = 0;
-    if (slot.compare_exchange_strong(expected, fd + 1, std::memory_order_relaxed)) return;
+    if (!slot.fd.compare_exchange_strong(expected, -1, std::memory_order_relaxed)) continue;  // relaxed: see R:slot
+    slot.dev.store(dev, std::memory_order_relaxed);
+    slot.ino.store(ino, std::memory_order_relaxed);
+    slot.fd.store(fd + 1, std::memory_order_release);  // R:slot, with A:slot: fork() copies what came before
+    return;
   }
 }
 
 void forget(int fd) noexcept {
-  for (auto& slot : g_life_fds) {
+  for (Slot& slot : g_slots) {
     int expected = fd + 1;
-    if (slot.compare_exchange_strong(expected, 0, std::memory_order_relaxed)) return;
+    if (slot.fd.compare_exchange_strong(expected, 0, std::memory_order_acquire)) return;  // A:slot, with R:slot
   }
 }
 
@@ -86,7 +102,7 @@ LifeDescriptor::LifeDescriptor(UniqueFd fd) {
     ino_ = info.st_ino;
   }
   fd_ = fd.release();
-  remember(fd_);
+  remember(fd_, dev_, ino_);
 }
 
 LifeDescriptor::LifeDescriptor(LifeDescriptor&& other) noexcept
@@ -103,8 +119,7 @@ LifeDescriptor& LifeDescriptor::operator=(LifeDescriptor&& other) noexcept {
 }
 
 bool LifeDescriptor::is_ours() const noexcept {
-  struct stat info {};
-  return fd_ >= 0 && ::fstat(fd_, &info) == 0 && info.st_dev == dev_ && info.st_ino == ino_;
+  return fd_ >= 0 && is_file(fd_, dev_, ino_);
 }
 
 void LifeDescriptor::close() noexcept {

@@ -3,9 +3,12 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <array>
 #include <boost/interprocess/exceptions.hpp>
 #include <boost/interprocess/mapped_region.hpp>
 #include <cerrno>
+#include <cstdint>
+#include <mutex>
 #include <new>
 #include <system_error>
 
@@ -28,7 +31,7 @@ std::size_t page_bytes() noexcept {
 }
 
 Mapping::Mapping(std::size_t control_bytes, std::size_t data_bytes)
-    : reserved_(control_bytes + 4 * data_bytes), control_bytes_(control_bytes), data_bytes_(data_bytes) {
+    : reserved_(control_bytes + 5 * data_bytes), control_bytes_(control_bytes), data_bytes_(data_bytes) {
   void* base = ::mmap(nullptr, reserved_, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (base == MAP_FAILED) throw std::system_error(errno, std::generic_category(), "mmap of address space");
   base_ = static_cast<std::byte*>(base);
@@ -74,16 +77,45 @@ std::byte* Mapping::map_data_writable(int fd) {
   return at;
 }
 
-PageWindow::PageWindow(int fd, std::uint64_t file_offset) noexcept {
-  const std::uint64_t within = file_offset & (page_bytes() - 1);
-  void* page = ::mmap(nullptr, page_bytes(), PROT_READ | PROT_WRITE, MAP_SHARED, fd, static_cast<off_t>(file_offset - within));
-  if (page == MAP_FAILED) return;
-  page_ = page;
-  at_ = static_cast<std::byte*>(page) + within;
+std::byte* Mapping::map_data_dormant(int fd) {
+  std::byte* at = base_ + control_bytes_ + 4 * data_bytes_;
+  map_at(fd, true, control_bytes_, data_bytes_, at);
+  if (::mprotect(at, data_bytes_, PROT_NONE) != 0) throw std::system_error(errno, std::generic_category(), "mprotect");
+  return at;
+}
+
+namespace {
+
+// One thread has windows at a time, and at most two: a repair opens one while its caller holds another, perhaps of the
+// same page. The pages are closed together, with the last window.
+constexpr std::size_t kWindowsMax = 2;
+std::recursive_mutex g_window_mutex;
+std::size_t g_windows = 0;
+std::array<void*, kWindowsMax> g_window_pages{};
+
+}  // namespace
+
+PageWindow::PageWindow(std::byte* at) noexcept : at_(at) {
+  if (at_ == nullptr) return;
+  g_window_mutex.lock();
+  void* page = at_ - (reinterpret_cast<std::uintptr_t>(at_) & (page_bytes() - 1));
+  if (g_windows < kWindowsMax && ::mprotect(page, page_bytes(), PROT_READ | PROT_WRITE) == 0) {
+    g_window_pages[g_windows++] = page;
+    return;
+  }
+  g_window_mutex.unlock();
+  at_ = nullptr;
 }
 
 PageWindow::~PageWindow() {
-  if (page_ != nullptr) ::munmap(page_, page_bytes());
+  if (at_ == nullptr) return;
+  if (--g_windows == 0) {
+    for (void*& page : g_window_pages) {
+      if (page != nullptr) ::mprotect(page, page_bytes(), PROT_NONE);
+      page = nullptr;
+    }
+  }
+  g_window_mutex.unlock();
 }
 
 }  // namespace ipcq::os

@@ -6,7 +6,7 @@
 
 namespace ipcq::os {
 
-/// A reservation [control][data read-only, twice][data writable, twice]; each part is mapped when asked for.
+/// A reservation [control][data read-only, twice][data writable, twice][data dormant]; each part is mapped when asked for.
 /// The control part is mapped once and never moves (it holds mutexes that glibc links by address). The whole is unmapped
 /// in one step at destruction, so that no other thread can slip into a hole that we then unmap.
 /// Mappings are not inherited by fork (MADV_DONTFORK) and not dumped (MADV_DONTDUMP).
@@ -22,6 +22,8 @@ class Mapping {
   std::byte* map_control(int fd, bool writable);
   const std::byte* map_data_read_only(int fd);
   std::byte* map_data_writable(int fd);
+  /// Without any access, for PageWindow.
+  std::byte* map_data_dormant(int fd);
 
   /// In a forked child the pages are not there and the addresses may be somebody else's: forget them.
   void disown() noexcept { base_ = nullptr; }
@@ -35,20 +37,20 @@ class Mapping {
   std::size_t data_bytes_;
 };
 
-/// One page of a file, mapped writable for the moment; unmapped at destruction. For repairs by processes whose standing
-/// view of the data is read-only. About 6 us.
+/// One page of a dormant mapping, writable for the moment. For repairs by processes whose standing view of the data is
+/// read-only. Needs no descriptor: somebody may have closed ours (closefrom), and its number may be another file now.
+/// One thread of the process at a time; it may hold two.
 class PageWindow {
  public:
-  PageWindow(int fd, std::uint64_t file_offset) noexcept;
+  explicit PageWindow(std::byte* at) noexcept;
   ~PageWindow();
   PageWindow(const PageWindow&) = delete;
   PageWindow& operator=(const PageWindow&) = delete;
-  /// Where `file_offset` is; null if the page could not be mapped.
+  /// Null if the page could not be made writable.
   [[nodiscard]] std::byte* at() const noexcept { return at_; }
 
  private:
-  void* page_ = nullptr;
-  std::byte* at_ = nullptr;
+  std::byte* at_;
 };
 
 std::size_t page_bytes() noexcept;

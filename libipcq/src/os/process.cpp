@@ -41,7 +41,7 @@ Maps maps_file(std::uint32_t pid, FileId id) noexcept {
   char path[32];
   std::snprintf(path, sizeof path, "/proc/%u/maps", pid);
   const UniqueFd fd(::open(path, O_RDONLY | O_CLOEXEC));
-  if (!fd) return errno == ENOENT || errno == ESRCH ? Maps::no : Maps::unknown;
+  if (!fd) return Maps::unknown;  // gone, hidden (hidepid), or no /proc: the caller asks the pidfd which
   std::array<char, 8192> buffer;
   std::size_t kept = 0;
   for (;;) {
@@ -91,19 +91,22 @@ std::uint64_t start_time(std::uint32_t pid) noexcept {
 bool lives_and_maps(std::uint32_t pid, std::uint64_t started, FileId id) noexcept {
   const UniqueFd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
   if (!pidfd && errno == ESRCH) return false;
-  if (pidfd) {
+  const auto exited = [&] {  // perhaps not reaped
     pollfd poller{pidfd.get(), POLLIN, 0};
-    if (::poll(&poller, 1, 0) == 1) return false;  // exited, perhaps not reaped
-  }
+    return pidfd && ::poll(&poller, 1, 0) == 1;
+  };
+  if (exited()) return false;
   const std::uint64_t start = start_time(pid);
-  if (start == 0) {
-    if (!pidfd) return false;
-    pollfd poller{pidfd.get(), POLLIN, 0};
-    if (::poll(&poller, 1, 0) == 1) return false;
-  } else if (start != started) {
-    return false;  // the number belongs to another process now
+  if (start != 0 && start != started) return false;  // the number belongs to another process now
+  switch (maps_file(pid, id)) {
+    case Maps::yes:
+      return true;
+    case Maps::no:
+      return false;
+    case Maps::unknown:
+      break;
   }
-  return maps_file(pid, id) != Maps::no;
+  return !exited();
 }
 
 std::string command_of(std::uint32_t pid) {
