@@ -172,6 +172,20 @@ TEST_F(InterruptedAdministration, a_group_whose_removal_was_begun_is_gone_and_it
   }
 }
 
+TEST_F(InterruptedAdministration, a_group_whose_removal_was_begun_holds_no_room) {
+  const Queue queue = create({.groups = {{.name = "default"}, {.name = "extra"}}});
+  Producer producer = queue.producer();
+  send_each(producer, ids("1-63"));
+  {
+    Consumer consumer = queue.consumer();
+    ASSERT_EQ(receive(consumer, kRingful).ids(), ids("1-63"));
+  }
+  EXPECT_EQ(claim(producer, {101}, now).outcome(), Outcome::full) << "group extra has read nothing";
+  ASSERT_TRUE(dies_at("group.marked", "remove a group"));
+  // Nobody but this producer is there, and it does not wait.
+  for (std::uint64_t id = 101; id < 101 + kRingful; ++id) ASSERT_NO_THROW(send(producer, {id}, now)) << id;
+}
+
 TEST_F(InterruptedAdministration, a_group_whose_adding_was_begun_is_there_or_can_be_added) {
   for (const char* point : {"group.added_retired", "group.added"}) {
     SCOPED_TRACE(point);
