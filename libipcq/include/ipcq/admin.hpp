@@ -18,7 +18,7 @@ namespace ipcq {
 
 /// Whether a row's process lives. lost_life_lock: it is there and maps the queue, but its life lock is gone (closefrom).
 enum class Life : std::uint8_t { alive, dead, lost_life_lock };
-IPCQ_EXPORT const char* to_string(Life life) noexcept;  ///< "alive", "dead", "lost_life_lock"
+IPCQ_EXPORT const char* to_string(Life life) noexcept;          ///< "alive", "dead", "lost_life_lock"
 IPCQ_EXPORT const char* to_string(ProducerMode mode) noexcept;  ///< "shared", "exclusive"
 IPCQ_EXPORT const char* to_string(ConsumerMode mode) noexcept;  ///< "shared", "exclusive"
 IPCQ_EXPORT const char* to_string(Overflow overflow) noexcept;  ///< "block", "reject", "drop-oldest" (as on the command line)
@@ -59,7 +59,7 @@ struct LeaseInfo {
   std::uint64_t begin = 0;
   std::uint64_t end = 0;
   std::uint32_t deliveries = 0;
-  std::uint32_t row = 0;      ///< of the holder, if leased
+  std::uint32_t row = 0;  ///< of the holder, if leased
   std::uint32_t pid = 0;
   std::string command;
   std::uint64_t age_ns = 0;  ///< since it was leased
@@ -79,19 +79,19 @@ struct GroupInfo {
   Overflow overflow = Overflow::block;
   ConsumerMode consumers = ConsumerMode::shared;
   Lifetime lifetime = Lifetime::persistent;
-  std::uint64_t retired = 0;          ///< positions before it are finished
-  std::uint64_t depth_bytes = 0;      ///< of ring, from there to the end of what is claimed
-  std::uint64_t depth_messages = 0;   ///< committed and not retired (leased ones included)
-  bool depth_exact = true;            ///< false: more than could be counted, depth_messages is what was
-  std::uint64_t oldest_age_ns = 0;    ///< of the first unfinished message; 0: none, or time stamps off
-  std::uint32_t members = 0;          ///< attached and alive
-  bool unattended = false;            ///< backlog and no member
+  std::uint64_t retired = 0;         ///< positions before it are finished
+  std::uint64_t depth_bytes = 0;     ///< of ring, from there to the end of what is claimed
+  std::uint64_t depth_messages = 0;  ///< committed and not retired (leased ones included)
+  bool depth_exact = true;           ///< false: more than could be counted, depth_messages is what was
+  std::uint64_t oldest_age_ns = 0;   ///< of the first unfinished message; 0: none, or time stamps off
+  std::uint32_t members = 0;         ///< attached and alive
+  bool unattended = false;           ///< backlog and no member
   std::vector<LeaseInfo> leases;
-  std::uint64_t leased_messages = 0;     ///< ever handed out for the first time
-  std::uint64_t redelivered_messages = 0;///< handed out again
-  std::uint64_t dropped_messages = 0;    ///< given up by drop-oldest
-  std::uint64_t recovered_leases = 0;    ///< leases of the dead that were given back
-  double availability = 0;               ///< processing time / attached time of its consumers (a utilisation, 0 to 1 each)
+  std::uint64_t leased_messages = 0;       ///< ever handed out for the first time
+  std::uint64_t redelivered_messages = 0;  ///< handed out again
+  std::uint64_t dropped_messages = 0;      ///< given up by drop-oldest
+  std::uint64_t recovered_leases = 0;      ///< leases of the dead that were given back
+  double availability = 0;  ///< processing time / attached time of its consumers (a utilisation, 0 to 1 each)
   LatencyInfo queue, transfer, processing, latency;
 };
 
@@ -140,8 +140,8 @@ struct QueueSummary {
   std::uint32_t consumers = 0;    ///< alive
   std::uint32_t groups = 0;
   bool closed = false;
-  bool leftover = false;                ///< a temporary file of a creator that died (only without O_TMPFILE)
-  std::optional<Errc> problem;          ///< set: what kept us from looking inside; the figures are then 0
+  bool leftover = false;        ///< a temporary file of a creator that died (only without O_TMPFILE)
+  std::optional<Errc> problem;  ///< set: what kept us from looking inside; the figures are then 0
   std::string problem_text;
 };
 

@@ -105,20 +105,20 @@ class IPCQ_EXPORT Lease {
   const std::byte* base_ = nullptr;       ///< the read-only view
   std::uint64_t mask_ = 0;                ///< capacity - 1
   std::uint64_t alignment_ = 16;
-  std::uint64_t begin_ = 0;               ///< ring positions
+  std::uint64_t begin_ = 0;  ///< ring positions
   std::uint64_t end_ = 0;
-  std::uint64_t word_ = 0;                ///< shared: the ledger entry's word that is ours; exclusive: serial
-  std::uint64_t asked_ = 0;               ///< when the consumer asked and when the lease was made, in the queue's clock
+  std::uint64_t word_ = 0;   ///< shared: the ledger entry's word that is ours; exclusive: serial
+  std::uint64_t asked_ = 0;  ///< when the consumer asked and when the lease was made, in the queue's clock
   std::uint64_t leased_ = 0;
   std::uint64_t first_time_ = 0;
   std::shared_ptr<const BlockedBy> blocked_by_;
   std::uint32_t entry_ = 0;
   std::uint32_t messages_ = 0;
   std::uint32_t deliveries_ = 0;
-  std::atomic<bool> taken_{false};        ///< one attempt per handle, whichever thread
+  std::atomic<bool> taken_{false};  ///< one attempt per handle, whichever thread
   Outcome outcome_ = Outcome::empty;
   bool finished_ = false;
-  bool sampled_ = false;                  ///< one lease in 16 feeds the latency histograms
+  bool sampled_ = false;  ///< one lease in 16 feeds the latency histograms
 };
 
 /// Walks the messages of a lease in ring order. Every length is loaded once and bounded by the lease.
@@ -204,7 +204,8 @@ class IPCQ_EXPORT Consumer {
   [[nodiscard]] Lease lease(Take take = {});
   /// One message by copy into `payload` (resized), and acked. It is acked before you have processed it: a crash afterwards
   /// loses it; use lease() for at least once. `tag` may be null.
-  [[nodiscard]] Outcome receive(std::vector<std::byte>& payload, Deadline deadline = forever, std::uint16_t* tag = nullptr);
+  [[nodiscard]] Outcome receive(std::vector<std::byte>& payload, Deadline deadline = forever,
+                                std::uint16_t* tag = nullptr);
   [[nodiscard]] Outcome receive(std::string& payload, Deadline deadline = forever, std::uint16_t* tag = nullptr);
 
   /// Ends a waiting lease of this consumer, and every later one until reset(), with `cancelled`. From any thread and from

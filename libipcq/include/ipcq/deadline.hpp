@@ -16,11 +16,9 @@ class Deadline {
   constexpr Deadline() noexcept = default;  ///< forever
   template <class Rep, class Period>
   constexpr Deadline(std::chrono::duration<Rep, Period> wait) noexcept  // NOLINT(google-explicit-constructor): `claim(room, 10ms)`
-      : kind_(wait.count() > 0 ? Kind::after : Kind::now),
-        ns_(wait.count() > 0 ? saturated_ns(wait) : 0) {}
+      : kind_(wait.count() > 0 ? Kind::after : Kind::now), ns_(wait.count() > 0 ? saturated_ns(wait) : 0) {}
   constexpr Deadline(std::chrono::steady_clock::time_point at) noexcept  // NOLINT(google-explicit-constructor)
-      : kind_(Kind::at),
-        ns_(std::chrono::duration_cast<std::chrono::nanoseconds>(at.time_since_epoch()).count()) {}
+      : kind_(Kind::at), ns_(std::chrono::duration_cast<std::chrono::nanoseconds>(at.time_since_epoch()).count()) {}
 
   [[nodiscard]] constexpr Kind kind() const noexcept { return kind_; }
   /// Nanoseconds: of the wait (`after`) or of CLOCK_MONOTONIC (`at`); 0 otherwise.
@@ -34,7 +32,8 @@ class Deadline {
   static constexpr std::int64_t saturated_ns(std::chrono::duration<Rep, Period> wait) noexcept {
     using Seconds = std::chrono::duration<double>;
     constexpr double kYear = 366.0 * 24 * 3600;  // longer waits are cut to a century: no overflow in ns
-    if (std::chrono::duration_cast<Seconds>(wait).count() > 100 * kYear) return static_cast<std::int64_t>(100 * kYear * 1e9);
+    if (std::chrono::duration_cast<Seconds>(wait).count() > 100 * kYear)
+      return static_cast<std::int64_t>(100 * kYear * 1e9);
     const auto ns = std::chrono::duration_cast<std::chrono::nanoseconds>(wait).count();
     return ns > 0 ? static_cast<std::int64_t>(ns) : 1;
   }

@@ -12,38 +12,38 @@ namespace ipcq {
 
 /// Why a call threw. The code says what the caller can do next; the message names the queue, what happened and what to do.
 enum class Errc : int {
-  invalid_name = 1,     ///< a queue or group name outside the grammar
-  invalid_option,       ///< a size, mode, alignment or count outside its range, or two options that exclude each other
-  no_such_queue,        ///< nothing of that name in the directory
-  exists,               ///< create: the name is taken
-  not_a_queue,          ///< the file is empty, garbage, truncated, or no regular file
-  damaged,              ///< a queue whose contents contradict themselves
-  other_layout,         ///< made by a version with another segment layout
-  other_machine,        ///< other byte order, word or page size, or C library
-  other_namespace,      ///< made in another PID or time namespace: robust mutexes are unsafe across them
-  permission_denied,    ///< the file's mode or the directory's forbids it
-  untrusted_owner,      ///< the file belongs to a uid that is not trusted here
-  no_space,             ///< the memory cannot be reserved
-  incompatible,         ///< open_or_create: a promise of the existing queue differs
-  too_many_endpoints,   ///< every row of the endpoint table is taken by a living process
-  too_many_groups,      ///< every group row is taken
-  no_such_group,        ///< the queue has no group of that name
-  group_exists,         ///< add_group: the name is taken
-  last_group,           ///< the last group cannot be removed
-  in_use,               ///< someone living holds what the call needs alone (exclusive side, removal, group)
-  too_big,              ///< a message or claim that can never fit this queue
-  claim_overrun,        ///< append past the room that was claimed
-  claim_open,           ///< a second claim while one is open
-  already_finished,     ///< commit, abort, ack or requeue of a claim or lease that is finished
-  not_open,             ///< the handle is empty: moved from, detached, or an outcome without a claim or lease
-  out_of_order,         ///< an exclusive consumer's leases are acked in order
-  forked,               ///< the handle was inherited through fork(): attach anew in the child
-  closed,               ///< the queue is closed
-  removed,              ///< the queue is removed
-  poisoned,             ///< a repair met a state it cannot mend; the queue must be recreated
-  no_robust_mutex,      ///< robust mutexes do not work in this thread (a library replaced the robust list)
-  timed_out,            ///< an administrative call could not get a lock held by a stopped process
-  system,               ///< a system call failed; the message has its errno
+  invalid_name = 1,    ///< a queue or group name outside the grammar
+  invalid_option,      ///< a size, mode, alignment or count outside its range, or two options that exclude each other
+  no_such_queue,       ///< nothing of that name in the directory
+  exists,              ///< create: the name is taken
+  not_a_queue,         ///< the file is empty, garbage, truncated, or no regular file
+  damaged,             ///< a queue whose contents contradict themselves
+  other_layout,        ///< made by a version with another segment layout
+  other_machine,       ///< other byte order, word or page size, or C library
+  other_namespace,     ///< made in another PID or time namespace: robust mutexes are unsafe across them
+  permission_denied,   ///< the file's mode or the directory's forbids it
+  untrusted_owner,     ///< the file belongs to a uid that is not trusted here
+  no_space,            ///< the memory cannot be reserved
+  incompatible,        ///< open_or_create: a promise of the existing queue differs
+  too_many_endpoints,  ///< every row of the endpoint table is taken by a living process
+  too_many_groups,     ///< every group row is taken
+  no_such_group,       ///< the queue has no group of that name
+  group_exists,        ///< add_group: the name is taken
+  last_group,          ///< the last group cannot be removed
+  in_use,              ///< someone living holds what the call needs alone (exclusive side, removal, group)
+  too_big,             ///< a message or claim that can never fit this queue
+  claim_overrun,       ///< append past the room that was claimed
+  claim_open,          ///< a second claim while one is open
+  already_finished,    ///< commit, abort, ack or requeue of a claim or lease that is finished
+  not_open,            ///< the handle is empty: moved from, detached, or an outcome without a claim or lease
+  out_of_order,        ///< an exclusive consumer's leases are acked in order
+  forked,              ///< the handle was inherited through fork(): attach anew in the child
+  closed,              ///< the queue is closed
+  removed,             ///< the queue is removed
+  poisoned,            ///< a repair met a state it cannot mend; the queue must be recreated
+  no_robust_mutex,     ///< robust mutexes do not work in this thread (a library replaced the robust list)
+  timed_out,           ///< an administrative call could not get a lock held by a stopped process
+  system,              ///< a system call failed; the message has its errno
 };
 
 /// The one category of Errc: name "ipcq".

@@ -35,7 +35,7 @@ enum class WaitStrategy : std::uint8_t { spin, adaptive, sleep };
 
 /// One consumer group. Every message is for every group; its members share them.
 struct GroupOptions {
-  std::string name = "default";             ///< [A-Za-z0-9_][A-Za-z0-9_.-]{0,63}
+  std::string name = "default";  ///< [A-Za-z0-9_][A-Za-z0-9_.-]{0,63}
   Start start = Start::oldest;
   std::optional<Overflow> overflow{};       ///< the queue's unless said
   std::optional<ConsumerMode> consumers{};  ///< the queue's unless said
@@ -54,20 +54,20 @@ struct OpenOptions {
 struct CreateOptions {
   std::size_t capacity_bytes = std::size_t{8} << 20;  ///< rounded up to a power of two; at least 64 KiB
   mode_t mode = 0600;                                 ///< exactly so, whatever the umask
-  std::string file_group{};                           ///< group name or number that shall own the file; empty: the caller's
-  ProducerMode producers = ProducerMode::shared;      ///< (promise)
-  ConsumerMode consumers = ConsumerMode::shared;      ///< of groups that say nothing
-  Overflow overflow = Overflow::block;                ///< of groups that say nothing
-  std::vector<GroupOptions> groups{};                 ///< (promise: kind of those named) empty: one group, "default"
-  std::string type{};                                 ///< (promise) what a message is, in the users' words; up to 63 bytes
-  std::uint32_t alignment_bytes = 16;                 ///< (promise) of each payload; power of two, 16 to 4096
-  bool timestamps = true;                             ///< enqueue times; off: every time is 0
-  bool metrics = true;                                ///< latency histograms; off is reported as off
-  std::uint32_t endpoints_max = 128;                  ///< 2 to 255
-  std::uint32_t groups_max = 16;                      ///< 1 to 64
-  std::uint32_t ledger_entries = 256;                 ///< open leases a group, 4 to 4096
-  std::string directory{};                            ///< as OpenOptions
-  std::vector<uid_t> trusted_owners{};                ///< as OpenOptions
+  std::string file_group{};                       ///< group name or number that shall own the file; empty: the caller's
+  ProducerMode producers = ProducerMode::shared;  ///< (promise)
+  ConsumerMode consumers = ConsumerMode::shared;  ///< of groups that say nothing
+  Overflow overflow = Overflow::block;            ///< of groups that say nothing
+  std::vector<GroupOptions> groups{};             ///< (promise: kind of those named) empty: one group, "default"
+  std::string type{};                             ///< (promise) what a message is, in the users' words; up to 63 bytes
+  std::uint32_t alignment_bytes = 16;             ///< (promise) of each payload; power of two, 16 to 4096
+  bool timestamps = true;                         ///< enqueue times; off: every time is 0
+  bool metrics = true;                            ///< latency histograms; off is reported as off
+  std::uint32_t endpoints_max = 128;              ///< 2 to 255
+  std::uint32_t groups_max = 16;                  ///< 1 to 64
+  std::uint32_t ledger_entries = 256;             ///< open leases a group, 4 to 4096
+  std::string directory{};                        ///< as OpenOptions
+  std::vector<uid_t> trusted_owners{};            ///< as OpenOptions
 };
 
 struct ProducerOptions {

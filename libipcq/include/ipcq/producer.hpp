@@ -37,10 +37,10 @@ struct Room {
 
 /// Who holds what a call waited for.
 struct BlockedBy {
-  std::string what;               ///< "claim", "lease", "producer mutex", "group mutex"
-  std::uint32_t pid = 0;          ///< 0: not known
-  std::string command;            ///< of that process; empty: gone or not readable
-  std::chrono::nanoseconds age{}; ///< since the claim or lease was made; 0: not known
+  std::string what;                ///< "claim", "lease", "producer mutex", "group mutex"
+  std::uint32_t pid = 0;           ///< 0: not known
+  std::string command;             ///< of that process; empty: gone or not readable
+  std::chrono::nanoseconds age{};  ///< since the claim or lease was made; 0: not known
 };
 
 /// An open range of the ring: `append` messages, then `commit`. Destroyed open: aborted.
@@ -64,7 +64,9 @@ class IPCQ_EXPORT Claim {
   /// `ok`, or why there is no claim.
   [[nodiscard]] Outcome outcome() const noexcept { return outcome_; }
   /// After `over_quota`: how long until the same claim would pass; else 0.
-  [[nodiscard]] std::chrono::nanoseconds retry_after() const noexcept { return std::chrono::nanoseconds(retry_after_ns_); }
+  [[nodiscard]] std::chrono::nanoseconds retry_after() const noexcept {
+    return std::chrono::nanoseconds(retry_after_ns_);
+  }
 
   /// Whether one more message of `size` payload bytes fits.
   [[nodiscard]] bool fits(std::size_t size) const noexcept {
@@ -132,10 +134,10 @@ class IPCQ_EXPORT Claim {
   std::uint64_t need_ = 0;                ///< ring bytes claimed
   std::uint64_t alignment_ = 16;
   std::uint64_t time_ = 0;
-  std::uint64_t first_head_ = 0;          ///< committed head of the first message, published by commit
+  std::uint64_t first_head_ = 0;  ///< committed head of the first message, published by commit
   std::uint64_t last_offset_ = 0;
   std::uint64_t last_size_ = 0;
-  std::uint64_t position_ = 0;            ///< ring position of the claim
+  std::uint64_t position_ = 0;  ///< ring position of the claim
   std::size_t bytes_left_ = 0;
   std::size_t bytes_room_ = 0;
   std::size_t bytes_each_ = 0;
@@ -144,7 +146,7 @@ class IPCQ_EXPORT Claim {
   std::uint32_t messages_left_ = 0;
   std::uint32_t messages_ = 0;
   Outcome outcome_ = Outcome::empty;
-  bool finished_ = false;                 ///< was open once: a second commit is told apart from a claim never made
+  bool finished_ = false;  ///< was open once: a second commit is told apart from a claim never made
 };
 
 /// One attached producer. Made by Queue::producer(). Belongs to one thread at a time; move-only; may be moved while a

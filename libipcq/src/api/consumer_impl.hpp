@@ -44,7 +44,8 @@ class ConsumerImpl {
   };
 
   [[nodiscard]] core::LeaseTaken attempt(const core::LeaseRequest& request, std::int64_t deadline_ns);
-  [[nodiscard]] core::LeaseTaken wait_for_lease(core::LeaseRequest request, CallDeadline& deadline, core::LeaseTaken last);
+  [[nodiscard]] core::LeaseTaken wait_for_lease(core::LeaseRequest request, CallDeadline& deadline,
+                                                core::LeaseTaken last);
   void look_at_claim(const core::LeaseTaken& taken);
   [[nodiscard]] bool retry_after_step(const core::LeaseTaken& taken);
   [[nodiscard]] Outcome outcome_of(const core::LeaseTaken& taken) const noexcept;
@@ -59,7 +60,7 @@ class ConsumerImpl {
   core::GroupId group_;
   bool exclusive_ = false;
   core::ExclusiveState state_;
-  std::vector<Open> open_;          // reserved at attach; exclusive only
+  std::vector<Open> open_;  // reserved at attach; exclusive only
   std::uint64_t next_serial_ = 1;
   std::uint64_t leases_ = 0;
   // Probes are rationed: a claim in progress is no reason for a system call each look.
@@ -68,8 +69,8 @@ class ConsumerImpl {
   std::int64_t probed_ns_ = 0;
   std::int64_t front_probed_ns_ = 0;
   std::int64_t polled_ns_ = 0;
-  bool front_seen_ = true;          // the last look found another's lease at the front
-  core::Owner living_claimer_ = 0;  // whom the last probe found alive
+  bool front_seen_ = true;                   // the last look found another's lease at the front
+  core::Owner living_claimer_ = 0;           // whom the last probe found alive
   std::atomic<std::int64_t> references_{1};  // the handle, and each open lease
 };
 

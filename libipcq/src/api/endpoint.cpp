@@ -29,7 +29,8 @@ std::string living_endpoints(const core::View& view) {
 
 }  // namespace
 
-Endpoint::Endpoint(std::shared_ptr<Segment> segment, const core::View& view, const core::AttachRequest& request, WaitStrategy wait)
+Endpoint::Endpoint(std::shared_ptr<Segment> segment, const core::View& view, const core::AttachRequest& request,
+                   WaitStrategy wait)
     : segment_(std::move(segment)), view_(view), wait_(wait), producer_(request.kind == layout::RowKind::producer) {
   core::free_rows_of_earlier_images(view_);
   for (int attempt = 0; attempt < kAttachTries; ++attempt) {
@@ -46,12 +47,14 @@ Endpoint::Endpoint(std::shared_ptr<Segment> segment, const core::View& view, con
         core::recover(view_);
         if (attempt + 1 < kAttachTries && attempt < 2) continue;
         segment_->fail(Errc::too_many_endpoints,
-                       "all " + std::to_string(view_.endpoints_max) + " endpoints are taken (by " + living_endpoints(view_) + ", …)",
+                       "all " + std::to_string(view_.endpoints_max) + " endpoints are taken (by " +
+                           living_endpoints(view_) + ", …)",
                        "detach some, or create the queue with more (--endpoints)");
       case core::AttachResult::timed_out:
         segment_->fail(Errc::timed_out, "a stopped process holds the endpoint table", "let it continue, or end it");
       case core::AttachResult::poisoned:
-        segment_->fail(Errc::poisoned, "the endpoint table's mutex cannot be repaired", "remove the queue and create it again");
+        segment_->fail(Errc::poisoned, "the endpoint table's mutex cannot be repaired",
+                       "remove the queue and create it again");
     }
     // Somebody may have removed the queue while we locked our byte: then we live in a file without a name.
     if ((view_.frozen().flags.load(std::memory_order_acquire) & layout::flag::kRemoved) == 0 &&  // A:flags, with R:flags
@@ -110,7 +113,8 @@ std::int64_t Endpoint::spin_until(std::int64_t now_ns, std::int64_t deadline_ns)
   return now_ns;
 }
 
-std::shared_ptr<const BlockedBy> describe(const core::View& view, core::Owner owner, const char* what, std::uint64_t age_ns) {
+std::shared_ptr<const BlockedBy> describe(const core::View& view, core::Owner owner, const char* what,
+                                          std::uint64_t age_ns) {
   auto by = std::make_shared<BlockedBy>();
   by->what = what;
   by->age = std::chrono::nanoseconds(age_ns);

@@ -17,8 +17,8 @@
 
 namespace ipcq::detail {
 
-inline constexpr std::int64_t kBackstop_ns = 50'000'000;   // a sleeper looks for the dead so often
-inline constexpr std::int64_t kAdaptiveSpin_ns = 20'000;   // about one wake's latency: never worse than twice the best
+inline constexpr std::int64_t kBackstop_ns = 50'000'000;  // a sleeper looks for the dead so often
+inline constexpr std::int64_t kAdaptiveSpin_ns = 20'000;  // about one wake's latency: never worse than twice the best
 
 /// A call's deadline on CLOCK_MONOTONIC; a duration counts from the first time it is asked for, which is in the call.
 class CallDeadline {
@@ -43,7 +43,8 @@ class CallDeadline {
 class Endpoint {
  public:
   /// Takes a row. Throws Error{too_many_endpoints | removed | poisoned | timed_out | system}.
-  Endpoint(std::shared_ptr<Segment> segment, const core::View& view, const core::AttachRequest& request, WaitStrategy wait);
+  Endpoint(std::shared_ptr<Segment> segment, const core::View& view, const core::AttachRequest& request,
+           WaitStrategy wait);
   ~Endpoint();
   Endpoint(const Endpoint&) = delete;
   Endpoint& operator=(const Endpoint&) = delete;
@@ -61,7 +62,9 @@ class Endpoint {
   /// Both directions move: a thread of this endpoint may be between arm() and sleep(). Async-signal-safe.
   void cancel() noexcept;
   void reset() noexcept { cancelled_.store(false, std::memory_order_relaxed); }  // relaxed: the owner's thread
-  [[nodiscard]] bool cancelled() const noexcept { return cancelled_.load(std::memory_order_seq_cst); }  // A:wake, with R:wake
+  [[nodiscard]] bool cancelled() const noexcept {
+    return cancelled_.load(std::memory_order_seq_cst);
+  }  // A:wake, with R:wake
 
   /// Sleeps on `event`, whose armed value is `armed`, until a wake, the deadline or the backstop, at which it looks for
   /// the dead and after its own life lock.

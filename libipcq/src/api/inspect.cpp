@@ -44,7 +44,9 @@ const char* to_string(Overflow overflow) noexcept {
   return "unknown";
 }
 const char* to_string(Start start) noexcept { return start == Start::newest ? "newest" : "oldest"; }
-const char* to_string(Lifetime lifetime) noexcept { return lifetime == Lifetime::ephemeral ? "ephemeral" : "persistent"; }
+const char* to_string(Lifetime lifetime) noexcept {
+  return lifetime == Lifetime::ephemeral ? "ephemeral" : "persistent";
+}
 
 namespace detail {
 namespace {
@@ -97,8 +99,7 @@ EndpointInfo endpoint_info(const View& view, std::uint32_t number) {
   const std::uint64_t position = get(row.open_claim);
   if (position == core::kNoPosition || (position & (view.alignment - 1)) != 0) return info;
   const std::uint64_t head = core::peek_head(view, position);
-  const bool shared_claim =
-      detail::head_state(head) == core::RecordState::claimed && detail::head_high(head) == owner;
+  const bool shared_claim = detail::head_state(head) == core::RecordState::claimed && detail::head_high(head) == owner;
   if (shared_claim) {
     const std::uint64_t time = core::peek_time(view, position);
     info.open_claim = ClaimInfo{position, detail::head_length(head), view.stamp_difference_ns(time, view.stamp())};
@@ -163,7 +164,8 @@ bool count_messages(const View& view, std::uint32_t number, GroupInfo& info, std
   std::uint64_t records = 0;
   for (std::uint64_t at = begin; at < end || view.exclusive(); ++records) {
     while (next_done != done.end() && next_done->first < at) ++next_done;
-    if (next_done != done.end() && next_done->first == at && next_done->second > at && next_done->second - begin <= view.capacity) {
+    if (next_done != done.end() && next_done->first == at && next_done->second > at &&
+        next_done->second - begin <= view.capacity) {
       at = next_done->second;
       if (first) info.depth_bytes = end > at ? std::min(end - at, view.capacity) : 0;
       continue;
@@ -191,9 +193,12 @@ void add_leases(const View& view, std::uint32_t number, GroupInfo& info) {
     const layout::LedgerEntry& entry = view.entries(number)[i];
     const std::uint64_t word = entry.word.load(std::memory_order_acquire);  // A:ack, with R:ack
     const core::EntryState state = core::word_state(word);
-    if (state != core::EntryState::leased && state != core::EntryState::redeliverable && state != core::EntryState::parked) continue;
+    if (state != core::EntryState::leased && state != core::EntryState::redeliverable && state != core::EntryState::parked)
+      continue;
     LeaseInfo lease;
-    lease.state = state == core::EntryState::leased ? "leased" : state == core::EntryState::parked ? "parked" : "redeliverable";
+    lease.state = state == core::EntryState::leased   ? "leased"
+                  : state == core::EntryState::parked ? "parked"
+                                                      : "redeliverable";
     lease.begin = get(entry.begin);
     lease.end = get(entry.end);
     lease.deliveries = core::word_deliveries(word);
@@ -209,10 +214,12 @@ void add_leases(const View& view, std::uint32_t number, GroupInfo& info) {
     if (entry.word.load(std::memory_order_acquire) != word) continue;  // A:ack: it changed while we read
     info.leases.push_back(std::move(lease));
   }
-  std::sort(info.leases.begin(), info.leases.end(), [](const LeaseInfo& a, const LeaseInfo& b) { return a.begin < b.begin; });
+  std::sort(info.leases.begin(), info.leases.end(),
+            [](const LeaseInfo& a, const LeaseInfo& b) { return a.begin < b.begin; });
 }
 
-GroupInfo group_info(const View& view, std::uint32_t number, std::uint64_t end, const std::vector<EndpointInfo>& endpoints) {
+GroupInfo group_info(const View& view, std::uint32_t number, std::uint64_t end,
+                     const std::vector<EndpointInfo>& endpoints) {
   const auto& row = view.group(number);
   GroupInfo info;
   info.name = name_of(row);
@@ -324,12 +331,12 @@ QueueInfo inspect_segment(const Segment& segment) {
   info.claim_position = view.side().claim.claim_position.load(std::memory_order_acquire);
   for (std::uint32_t i = 0; i < view.groups_max; ++i) {
     const auto& row = view.group(i);
-    if (row.state.load(std::memory_order_acquire) != static_cast<std::uint32_t>(layout::GroupState::active)) continue;  // A:group, with R:group
+    if (core::state_of(row) != layout::GroupState::active) continue;
     info.claim_position = std::max(info.claim_position, get(row.retired));
   }
   for (std::uint32_t i = 0; i < view.groups_max; ++i) {
     const auto& row = view.group(i);
-    if (row.state.load(std::memory_order_acquire) != static_cast<std::uint32_t>(layout::GroupState::active)) continue;  // A:group, with R:group
+    if (core::state_of(row) != layout::GroupState::active) continue;
     info.groups.push_back(group_info(view, i, info.claim_position, info.endpoints));
     info.depth_bytes = std::max(info.depth_bytes, info.groups.back().depth_bytes);
   }
@@ -349,7 +356,8 @@ QueueInfo inspect_segment(const Segment& segment) {
 
 QueueInfo inspect(std::string_view name, const OpenOptions& options) {
   detail::Place place = detail::place_of(name, options.directory);
-  detail::OpenedFile file = detail::open_file(place, detail::Access::read_only, detail::Depth::whole, options.trusted_owners);
+  detail::OpenedFile file =
+      detail::open_file(place, detail::Access::read_only, detail::Depth::whole, options.trusted_owners);
   const auto segment = detail::Segment::map(std::move(place), std::move(file), detail::Access::read_only);
   return detail::inspect_segment(*segment);
 }

@@ -11,6 +11,7 @@
 #include "api/segment.hpp"
 #include "core/closing.hpp"
 #include "core/endpoints.hpp"
+#include "core/groups.hpp"
 #include "ipcq/admin.hpp"
 
 namespace ipcq {
@@ -28,11 +29,11 @@ void look_inside(const detail::Segment& segment, QueueSummary& summary) {
     const std::uint32_t kind = view.row(i).kind.load(std::memory_order_relaxed);
     ++(kind == static_cast<std::uint32_t>(layout::RowKind::producer) ? summary.producers : summary.consumers);
   }
-  // A:claim_position, with R:claim_position; A:group, with R:group; A:retired, with R:retired.
+  // A:claim_position, with R:claim_position.
   const std::uint64_t end = view.side().claim.claim_position.load(std::memory_order_acquire);
   for (std::uint32_t i = 0; i < view.groups_max; ++i) {
     const auto& group = view.group(i);
-    if (group.state.load(std::memory_order_acquire) != static_cast<std::uint32_t>(layout::GroupState::active)) continue;  // A:group
+    if (core::state_of(group) != layout::GroupState::active) continue;
     ++summary.groups;
     const std::uint64_t retired = group.retired.load(std::memory_order_acquire);  // A:retired
     if (end > retired) summary.depth_bytes = std::max(summary.depth_bytes, std::min(end - retired, view.capacity));
@@ -53,7 +54,8 @@ QueueSummary summary_of(const std::string& directory, const std::string& file_na
   if (summary.leftover) return summary;
   try {
     detail::Place place = detail::place_of(summary.name, directory);
-    detail::OpenedFile file = detail::open_file(place, detail::Access::read_only, detail::Depth::whole, options.trusted_owners);
+    detail::OpenedFile file =
+        detail::open_file(place, detail::Access::read_only, detail::Depth::whole, options.trusted_owners);
     look_inside(*detail::Segment::map(std::move(place), std::move(file), detail::Access::read_only), summary);
   } catch (const Error& error) {
     summary.problem = error.errc();
@@ -68,13 +70,16 @@ std::vector<QueueSummary> list(const OpenOptions& options) {
   const std::string directory = resolve_directory(options.directory);
   const std::unique_ptr<DIR, int (*)(DIR*)> entries(::opendir(directory.c_str()), &::closedir);
   if (entries == nullptr) {
-    const Errc code = errno == EACCES ? Errc::permission_denied : errno == ENOENT || errno == ENOTDIR ? Errc::no_such_queue : Errc::system;
+    const Errc code = errno == EACCES                       ? Errc::permission_denied
+                      : errno == ENOENT || errno == ENOTDIR ? Errc::no_such_queue
+                                                            : Errc::system;
     throw Error(code, "directory " + directory + " cannot be listed; make it, or name another (--dir, IPCQ_DIR)", errno);
   }
   std::vector<QueueSummary> summaries;
   while (const dirent* entry = ::readdir(entries.get())) {
     const std::string file_name = entry->d_name;
-    const bool queue = file_name.rfind(detail::kFilePrefix, 0) == 0 && is_valid_name(file_name.substr(detail::kFilePrefix.size()));
+    const bool queue =
+        file_name.rfind(detail::kFilePrefix, 0) == 0 && is_valid_name(file_name.substr(detail::kFilePrefix.size()));
     if (!queue && file_name.rfind(detail::kLeftoverPrefix, 0) != 0) continue;
     QueueSummary summary = summary_of(directory, file_name, options);
     if (summary.problem == Errc::no_such_queue) continue;  // removed while we looked

@@ -30,8 +30,8 @@ std::string path_of(const std::string& directory, std::string_view name) {
   if (!is_valid_name(name)) {
     std::string shown;
     for (const char c : name.substr(0, 80)) shown += c >= ' ' && c < 127 ? c : '?';
-    throw Error(Errc::invalid_name, "queue name '" + shown +
-                                        "' is not valid; use 1 to 64 of A-Z a-z 0-9 _ . - with no dot or dash first");
+    throw Error(Errc::invalid_name,
+                "queue name '" + shown + "' is not valid; use 1 to 64 of A-Z a-z 0-9 _ . - with no dot or dash first");
   }
   std::string path = resolve_directory(directory);
   if (path.back() != '/') path += '/';
@@ -58,7 +58,8 @@ std::string size_text(std::uint64_t bytes) {
     ++unit;
   }
   char text[48];
-  std::snprintf(text, sizeof text, value == static_cast<double>(static_cast<std::uint64_t>(value)) ? "%.0f %s" : "%.1f %s", value,
+  std::snprintf(text, sizeof text,
+                value == static_cast<double>(static_cast<std::uint64_t>(value)) ? "%.0f %s" : "%.1f %s", value,
                 kUnits[unit]);
   return text;
 }

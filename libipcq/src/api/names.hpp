@@ -16,8 +16,8 @@ inline constexpr std::string_view kLeftoverPrefix = ".ipcq-new.";
 [[nodiscard]] std::string path_of(const std::string& directory, std::string_view name);
 
 /// Throws Error{code}: "queue 'NAME' (PATH): WHAT; TO_DO".
-[[noreturn]] void fail(Errc code, std::string_view name, std::string_view path, std::string_view what, std::string_view to_do,
-                       int system_errno = 0);
+[[noreturn]] void fail(Errc code, std::string_view name, std::string_view path, std::string_view what,
+                       std::string_view to_do, int system_errno = 0);
 
 /// "64 KiB", "1.5 GiB".
 [[nodiscard]] std::string size_text(std::uint64_t bytes);

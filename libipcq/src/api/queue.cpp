@@ -21,12 +21,14 @@ constexpr int kOpenOrCreateTries = 20;
 
 void check_header_layout(std::uint32_t header_layout) {
   if (header_layout == detail::kLayoutVersion) return;
-  throw Error(Errc::other_layout, "this program was compiled with ipcq headers of layout " + std::to_string(header_layout) +
-                                      ", the library has layout " + std::to_string(detail::kLayoutVersion) + "; compile it again");
+  throw Error(Errc::other_layout, "this program was compiled with ipcq headers of layout " +
+                                      std::to_string(header_layout) + ", the library has layout " +
+                                      std::to_string(detail::kLayoutVersion) + "; compile it again");
 }
 
 [[noreturn]] void fail_exists(const detail::Place& place) {
-  detail::fail(Errc::exists, place.name, place.path, "the name is taken", "open it, or remove it first: ipcq rm " + place.name);
+  detail::fail(Errc::exists, place.name, place.path, "the name is taken",
+               "open it, or remove it first: ipcq rm " + place.name);
 }
 
 OpenOptions open_options(const CreateOptions& options) { return {options.directory, options.trusted_owners}; }
@@ -36,7 +38,8 @@ void check_promises(const Segment& segment, const CreateOptions& options) {
   const layout::Header& header = segment.header().header;
   const auto differ = [&](const std::string& what, const std::string& theirs, const std::string& ours) {
     if (theirs == ours) return;
-    segment.fail(Errc::incompatible, what + " is " + theirs + " there, " + ours + " was asked for", "ask for what is there, or recreate it");
+    segment.fail(Errc::incompatible, what + " is " + theirs + " there, " + ours + " was asked for",
+                 "ask for what is there, or recreate it");
   };
   differ("the producers' mode", to_string(static_cast<ProducerMode>(header.producers)), to_string(options.producers));
   differ("the alignment", std::to_string(header.alignment), std::to_string(options.alignment_bytes));
@@ -44,7 +47,8 @@ void check_promises(const Segment& segment, const CreateOptions& options) {
   for (const core::GroupPlan& plan : detail::group_plans(segment.place(), options)) {
     core::GroupId id;
     if (!core::find_group(segment.view(), plan.name, id)) continue;
-    const ConsumerMode theirs = core::is_exclusive_group(segment.view(), id.row) ? ConsumerMode::exclusive : ConsumerMode::shared;
+    const ConsumerMode theirs =
+        core::is_exclusive_group(segment.view(), id.row) ? ConsumerMode::exclusive : ConsumerMode::shared;
     differ("the consumers' mode of group '" + std::string(plan.name) + "'", to_string(theirs), to_string(plan.consumers));
   }
 }
@@ -67,7 +71,8 @@ core::GroupId make_group(const Segment& segment, const GroupOptions& options, bo
     case core::AddGroup::ok:
       break;
     case core::AddGroup::exists:
-      if (!may_exist) segment.fail(Errc::group_exists, "group '" + options.name + "' exists", "use it, or remove it first");
+      if (!may_exist)
+        segment.fail(Errc::group_exists, "group '" + options.name + "' exists", "use it, or remove it first");
       break;
     case core::AddGroup::full:
       segment.fail(Errc::too_many_groups, "all " + std::to_string(segment.view().groups_max) + " groups are taken",
@@ -82,7 +87,8 @@ core::GroupId make_group(const Segment& segment, const GroupOptions& options, bo
 
 }  // namespace
 
-Queue::Queue(std::shared_ptr<Segment> segment, bool created) noexcept : segment_(std::move(segment)), created_(created) {}
+Queue::Queue(std::shared_ptr<Segment> segment, bool created) noexcept
+    : segment_(std::move(segment)), created_(created) {}
 
 Queue Queue::create_checked(std::string_view name, const CreateOptions& options, std::uint32_t header_layout) {
   check_header_layout(header_layout);
@@ -103,7 +109,8 @@ Queue Queue::create_checked(std::string_view name, const CreateOptions& options,
 Queue Queue::open_checked(std::string_view name, const OpenOptions& options, std::uint32_t header_layout) {
   check_header_layout(header_layout);
   detail::Place place = detail::place_of(name, options.directory);
-  detail::OpenedFile file = detail::open_file(place, detail::Access::read_write, detail::Depth::whole, options.trusted_owners);
+  detail::OpenedFile file =
+      detail::open_file(place, detail::Access::read_write, detail::Depth::whole, options.trusted_owners);
   return Queue(Segment::map(std::move(place), std::move(file), detail::Access::read_write), false);
 }
 
@@ -170,12 +177,16 @@ void Queue::remove_group(std::string_view group, bool force) const {
     case core::RemoveGroup::no_such_group:
       segment_->fail(Errc::no_such_group, "there is no group '" + name + "'", "");
     case core::RemoveGroup::last:
-      segment_->fail(Errc::last_group, "'" + name + "' is its last group", "remove the queue, or add another group first");
+      segment_->fail(Errc::last_group, "'" + name + "' is its last group",
+                     "remove the queue, or add another group first");
     case core::RemoveGroup::has_member:
-      segment_->fail(Errc::in_use, "group '" + name + "' has a living member: " + detail::process_text(segment_->view(), holder),
+      segment_->fail(Errc::in_use,
+                     "group '" + name + "' has a living member: " + detail::process_text(segment_->view(), holder),
                      "end it first, or force");
     case core::RemoveGroup::has_lease:
-      segment_->fail(Errc::in_use, "group '" + name + "' has a living lease or exclusive consumer: " + detail::process_text(segment_->view(), holder),
+      segment_->fail(Errc::in_use,
+                     "group '" + name +
+                         "' has a living lease or exclusive consumer: " + detail::process_text(segment_->view(), holder),
                      "let it finish first");
     case core::RemoveGroup::timed_out:
       segment_->fail(Errc::timed_out, "a stopped process holds group '" + name + "'", "let it continue, or end it");

@@ -31,8 +31,10 @@ std::string who_lives(const detail::Segment* segment) {
     if (!core::row_attached(view, i) || core::judge(view, owner) == core::Verdict::dead) continue;
     if (++shown > 8) return text + ", …";
     // relaxed: a report.
-    const bool producer = view.row(i).kind.load(std::memory_order_relaxed) == static_cast<std::uint32_t>(layout::RowKind::producer);
-    text += (shown == 1 ? "" : ", ") + std::string(producer ? "producer " : "consumer ") + detail::process_text(view, owner);
+    const bool producer =
+        view.row(i).kind.load(std::memory_order_relaxed) == static_cast<std::uint32_t>(layout::RowKind::producer);
+    text +=
+        (shown == 1 ? "" : ", ") + std::string(producer ? "producer " : "consumer ") + detail::process_text(view, owner);
   }
   return text.empty() ? "somebody who is attaching just now" : text;
 }
@@ -47,14 +49,16 @@ std::string who_lives(const detail::Segment* segment) {
 //  5. wake all
 void remove(std::string_view name, const RemoveOptions& options) {
   const detail::Place place = detail::place_of(name, options.directory);
-  const detail::OpenedFile file = detail::open_file(place, detail::Access::read_write, detail::Depth::frozen, options.trusted_owners);
+  const detail::OpenedFile file =
+      detail::open_file(place, detail::Access::read_write, detail::Depth::frozen, options.trusted_owners);
   const auto fail = [&](Errc code, const std::string& what, const std::string& to_do, int error = 0) {
     detail::fail(code, place.name, place.path, what, to_do, error);
   };
   // The rest of the segment, if it is of this layout: to name who lives and to wake them.
   std::shared_ptr<detail::Segment> segment;
   try {
-    detail::OpenedFile again = detail::open_file(place, detail::Access::read_write, detail::Depth::whole, options.trusted_owners);
+    detail::OpenedFile again =
+        detail::open_file(place, detail::Access::read_write, detail::Depth::whole, options.trusted_owners);
     if (detail::file_id(again.info) == detail::file_id(file.info)) {
       segment = detail::Segment::map(place, std::move(again), detail::Access::read_write);
     }
@@ -95,7 +99,8 @@ void remove(std::string_view name, const RemoveOptions& options) {
   }
   struct stat info {};
   if (!unlinked && ::lstat(place.path.c_str(), &info) == 0 && detail::file_id(info) == detail::file_id(file.info)) {
-    fail(Errc::permission_denied, "it is marked as removed, but its file may not be unlinked", "its owner, or root, can", error);
+    fail(Errc::permission_denied, "it is marked as removed, but its file may not be unlinked",
+         "its owner, or root, can", error);
   }
 }
 

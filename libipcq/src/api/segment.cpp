@@ -79,12 +79,13 @@ layout::Plan plan_of(const Place& place, const CreateOptions& options) {
   layout::Plan plan;
   if (options.capacity_bytes == 0) bad_option(place, "a capacity of 0 bytes is no queue: use 64 KiB or more");
   if (options.capacity_bytes > kCapacityMax) {
-    bad_option(place, "a capacity of " + size_text(options.capacity_bytes) + " is more than the " + size_text(kCapacityMax) +
-                          " that a segment can have");
+    bad_option(place, "a capacity of " + size_text(options.capacity_bytes) + " is more than the " +
+                          size_text(kCapacityMax) + " that a segment can have");
   }
   plan.capacity = std::bit_ceil(std::max<std::uint64_t>(options.capacity_bytes, kCapacityMin));
   if (!std::has_single_bit(options.alignment_bytes) || options.alignment_bytes < 16 || options.alignment_bytes > 4096) {
-    bad_option(place, "the alignment must be a power of two from 16 to 4096, not " + std::to_string(options.alignment_bytes));
+    bad_option(place,
+               "the alignment must be a power of two from 16 to 4096, not " + std::to_string(options.alignment_bytes));
   }
   if (options.endpoints_max < 2 || options.endpoints_max > 255) {
     bad_option(place, "endpoints must be from 2 to 255, not " + std::to_string(options.endpoints_max));
@@ -118,8 +119,10 @@ core::GroupPlan group_plan(const Place& place, const GroupOptions& options, Over
   const core::GroupPlan plan{options.name, options.start, options.overflow.value_or(overflow),
                              options.consumers.value_or(consumers), options.lifetime};
   if (plan.overflow == Overflow::drop_oldest && plan.consumers == ConsumerMode::exclusive) {
-    bad_option(place, "group '" + options.name +
-                          "': drop-oldest cannot see what an exclusive consumer reads; use shared consumers, or block or reject");
+    bad_option(
+        place,
+        "group '" + options.name +
+            "': drop-oldest cannot see what an exclusive consumer reads; use shared consumers, or block or reject");
   }
   return plan;
 }
@@ -127,14 +130,17 @@ core::GroupPlan group_plan(const Place& place, const GroupOptions& options, Over
 std::vector<core::GroupPlan> group_plans(const Place& place, const CreateOptions& options) {
   static const GroupOptions kDefault;
   std::vector<core::GroupPlan> plans;
-  for (const GroupOptions& group : options.groups) plans.push_back(group_plan(place, group, options.overflow, options.consumers));
+  for (const GroupOptions& group : options.groups)
+    plans.push_back(group_plan(place, group, options.overflow, options.consumers));
   if (plans.empty()) plans.push_back(group_plan(place, kDefault, options.overflow, options.consumers));
   if (plans.size() > options.groups_max) {
-    bad_option(place, std::to_string(plans.size()) + " groups are named, but only " + std::to_string(options.groups_max) + " fit");
+    bad_option(place, std::to_string(plans.size()) + " groups are named, but only " +
+                          std::to_string(options.groups_max) + " fit");
   }
   for (std::size_t i = 0; i < plans.size(); ++i) {
     for (std::size_t j = 0; j < i; ++j) {
-      if (plans[i].name == plans[j].name) bad_option(place, "group '" + std::string(plans[i].name) + "' is named twice");
+      if (plans[i].name == plans[j].name)
+        bad_option(place, "group '" + std::string(plans[i].name) + "' is named twice");
     }
   }
   return plans;
@@ -167,16 +173,17 @@ Segment::~Segment() {
 std::shared_ptr<Segment> Segment::map(Place place, OpenedFile file, Access access) {
   os::watch_forks();
   if (access == Access::read_write && !os::robust_mutexes_work()) {
-    detail::fail(Errc::no_robust_mutex, place.name, place.path, "robust mutexes do not work in this process",
-                 "a library may have replaced the thread's robust list (set_robust_list): attach from a program without it");
+    detail::fail(
+        Errc::no_robust_mutex, place.name, place.path, "robust mutexes do not work in this process",
+        "a library may have replaced the thread's robust list (set_robust_list): attach from a program without it");
   }
   const os::FileId id = file_id(file.info);
   try {
     return std::shared_ptr<Segment>(new Segment(place, std::move(file.fd), id, file.header, access));
   } catch (const std::system_error& error) {
     if (dynamic_cast<const Error*>(&error) != nullptr) throw;
-    detail::fail(Errc::system, place.name, place.path, "the segment cannot be mapped", "check the address space limit (ulimit -v)",
-                 error.code().value());
+    detail::fail(Errc::system, place.name, place.path, "the segment cannot be mapped",
+                 "check the address space limit (ulimit -v)", error.code().value());
   }
 }
 
@@ -186,7 +193,7 @@ std::shared_ptr<Segment> Segment::create(const Place& place, const CreateOptions
   plan.owner_uid = ::geteuid();
   plan.namespaces = os::own_namespaces();
   plan.created_unix_ns = static_cast<std::uint64_t>(os::unix_ns());
-  plan.clock = !options.timestamps ? layout::ClockKind::off
+  plan.clock = !options.timestamps         ? layout::ClockKind::off
                : os::tsc_is_clock_source() ? layout::ClockKind::tsc
                                            : layout::ClockKind::monotonic;
   if (plan.clock == layout::ClockKind::tsc) {
@@ -211,18 +218,21 @@ std::shared_ptr<Segment> Segment::create(const Place& place, const CreateOptions
   IPCQ_CRASH_POINT("create.formatted");
   if (::fchmod(fd, options.mode) != 0) give_up(Errc::system, "the file's mode cannot be set", errno);
   if (!options.file_group.empty() && ::fchown(fd, static_cast<uid_t>(-1), group_id(place, options.file_group)) != 0) {
-    give_up(errno == EPERM ? Errc::permission_denied : Errc::system, "the file cannot be given to the group (be its member)", errno);
+    give_up(errno == EPERM ? Errc::permission_denied : Errc::system,
+            "the file cannot be given to the group (be its member)", errno);
   }
   if (::fstat(fd, &file.info) != 0) give_up(Errc::system, "the file cannot be looked at", errno);
   std::array<std::byte, layout::kSideOffset> bytes;
   if (::pread(fd, bytes.data(), bytes.size(), 0) != static_cast<ssize_t>(bytes.size()) ||
-      layout::validate(bytes.data(), bytes.size(), layout::segment_bytes(plan), file.header).verdict != layout::Verdict::ok) {
+      layout::validate(bytes.data(), bytes.size(), layout::segment_bytes(plan), file.header).verdict !=
+          layout::Verdict::ok) {
     give_up(Errc::system, "the new segment cannot be read back", errno);
   }
   std::shared_ptr<Segment> segment = map(place, std::move(file), Access::read_write);
   for (const core::GroupPlan& group : groups) {
     core::GroupId id;
-    if (core::add_group(segment->view(), group, id) != core::AddGroup::ok) give_up(Errc::system, "a group cannot be made", 0);
+    if (core::add_group(segment->view(), group, id) != core::AddGroup::ok)
+      give_up(Errc::system, "a group cannot be made", 0);
   }
   // The last step makes it visible, whole   (die before → the file goes with its descriptor)
   if (!link_file(place, fd, temporary)) return nullptr;
@@ -236,7 +246,8 @@ core::View Segment::writable_view() {
     try {
       writable_ = mapping_.map_data_writable(fd_.get());
     } catch (const std::system_error& error) {
-      fail(Errc::system, "the ring cannot be mapped writable", "check the address space limit (ulimit -v)", error.code().value());
+      fail(Errc::system, "the ring cannot be mapped writable", "check the address space limit (ulimit -v)",
+           error.code().value());
     }
   }
   core::View view = view_;

@@ -62,6 +62,7 @@ class Segment {
 [[nodiscard]] layout::Plan plan_of(const Place& place, const CreateOptions& options);
 /// The groups to create: those named, else "default". Throws Error{invalid_name | invalid_option}.
 [[nodiscard]] std::vector<core::GroupPlan> group_plans(const Place& place, const CreateOptions& options);
-[[nodiscard]] core::GroupPlan group_plan(const Place& place, const GroupOptions& options, Overflow overflow, ConsumerMode consumers);
+[[nodiscard]] core::GroupPlan group_plan(const Place& place, const GroupOptions& options, Overflow overflow,
+                                         ConsumerMode consumers);
 
 }  // namespace ipcq::detail

@@ -12,14 +12,15 @@
 #include <cstring>
 
 #include "api/names.hpp"
-#include "os/life_lock.hpp"
 #include "ipcq/admin.hpp"
 #include "layout/layout.hpp"
+#include "os/life_lock.hpp"
 
 namespace ipcq::detail {
 namespace {
 
-[[noreturn]] void fail_at(const Place& place, Errc code, std::string_view what, std::string_view to_do, int system_errno = 0) {
+[[noreturn]] void fail_at(const Place& place, Errc code, std::string_view what, std::string_view to_do,
+                          int system_errno = 0) {
   fail(code, place.name, place.path, what, to_do, system_errno);
 }
 
@@ -48,8 +49,8 @@ void check_owner(const Place& place, const struct stat& info, const std::vector<
     case EACCES:
     case EPERM:
     case EROFS:
-      fail_at(place, Errc::permission_denied, "the file may not be opened", "ask its owner for access (ipcq create --mode --file-group)",
-              error);
+      fail_at(place, Errc::permission_denied, "the file may not be opened",
+              "ask its owner for access (ipcq create --mode --file-group)", error);
     case ELOOP:
       fail_at(place, Errc::not_a_queue, "it is a symbolic link", "links are not followed: open the queue where it is");
     case EISDIR:
@@ -69,9 +70,10 @@ void check_namespaces(const Place& place, const layout::HeaderCopy& header) {
   const auto differ = [&](const char* kind, const os::FileId& theirs, const os::FileId& ours) {
     if (theirs == ours) return;
     fail_at(place, Errc::other_namespace,
-            std::string("it was created in ") + kind + " namespace " + namespace_text(theirs) + ", this process is in " +
-                namespace_text(ours),
-            "its locks are unsafe across them: share the namespace (docker: --pid=host or --pid=container:…) or recreate it here");
+            std::string("it was created in ") + kind + " namespace " + namespace_text(theirs) +
+                ", this process is in " + namespace_text(ours),
+            "its locks are unsafe across them: share the namespace (docker: --pid=host or --pid=container:…) or "
+            "recreate it here");
   };
   differ("PID", header.namespaces.pid, own.pid);
   differ("time", header.namespaces.time, own.time);
@@ -94,7 +96,8 @@ OpenedFile open_file(const Place& place, Access access, Depth depth, const std::
   if (!S_ISREG(opened.info.st_mode)) fail_open(place, ENXIO);
   if (opened.info.st_nlink == 0) fail_open(place, ENOENT);
   if (opened.info.st_nlink != 1) {
-    fail_at(place, Errc::not_a_queue, "the file has more than one name", "a queue's file has one: remove the other links");
+    fail_at(place, Errc::not_a_queue, "the file has more than one name",
+            "a queue's file has one: remove the other links");
   }
   check_owner(place, opened.info, trusted_owners);
 
@@ -118,7 +121,8 @@ OpenedFile open_file(const Place& place, Access access, Depth depth, const std::
               "use the version of ipcq that made it, or recreate it");
     case layout::Verdict::other_machine:
       if (depth == Depth::frozen) break;
-      fail_at(place, Errc::other_machine, found.reason, "use programs of one architecture and C library, or recreate it");
+      fail_at(place, Errc::other_machine, found.reason,
+              "use programs of one architecture and C library, or recreate it");
   }
   if ((opened.header.flags & layout::flag::kRemoved) != 0) {
     // Its remover died between the mark and the unlink: finish for him. Under his byte, as he would: between our look at
@@ -135,7 +139,8 @@ FreeSpace free_space(const std::string& directory) noexcept {
   FreeSpace space{UINT64_MAX, UINT64_MAX};
   struct statvfs info {};
   // A tmpfs without a size limit reports no blocks at all.
-  if (::statvfs(directory.c_str(), &info) == 0 && info.f_blocks != 0) space.file_system = std::uint64_t{info.f_bavail} * info.f_frsize;
+  if (::statvfs(directory.c_str(), &info) == 0 && info.f_blocks != 0)
+    space.file_system = std::uint64_t{info.f_bavail} * info.f_frsize;
   const os::UniqueFd fd(::open("/proc/meminfo", O_RDONLY | O_CLOEXEC));
   char text[2048];
   const ssize_t length = fd ? ::read(fd.get(), text, sizeof text - 1) : -1;
@@ -143,7 +148,8 @@ FreeSpace free_space(const std::string& directory) noexcept {
     text[length] = '\0';
     unsigned long long kib = 0;
     const char* line = std::strstr(text, "MemAvailable:");
-    if (line != nullptr && std::sscanf(line, "MemAvailable: %llu kB", &kib) == 1) space.memory = std::uint64_t{kib} * 1024;
+    if (line != nullptr && std::sscanf(line, "MemAvailable: %llu kB", &kib) == 1)
+      space.memory = std::uint64_t{kib} * 1024;
   }
   return space;
 }
@@ -154,7 +160,8 @@ namespace {
 std::string largest_queues(const Place& place) {
   try {
     std::vector<QueueSummary> queues = list({.directory = place.directory});
-    std::sort(queues.begin(), queues.end(), [](const auto& a, const auto& b) { return a.segment_bytes > b.segment_bytes; });
+    std::sort(queues.begin(), queues.end(),
+              [](const auto& a, const auto& b) { return a.segment_bytes > b.segment_bytes; });
     std::string text;
     for (std::size_t i = 0; i < queues.size() && i < 3; ++i) {
       text += (i == 0 ? "; largest queues there: " : ", ") + queues[i].name + " " + size_text(queues[i].segment_bytes);
@@ -168,10 +175,12 @@ std::string largest_queues(const Place& place) {
 [[noreturn]] void fail_space(const Place& place, std::uint64_t bytes, int error) {
   const FreeSpace space = free_space(place.directory);
   std::string what = "it needs " + size_text(bytes);
-  if (space.file_system != UINT64_MAX) what += ", " + place.directory + " has " + size_text(space.file_system) + " free";
+  if (space.file_system != UINT64_MAX)
+    what += ", " + place.directory + " has " + size_text(space.file_system) + " free";
   if (space.memory != UINT64_MAX) what += ", memory has " + size_text(space.memory) + " available";
   what += largest_queues(place);
-  fail_at(place, Errc::no_space, what, "use a smaller capacity, remove queues, or enlarge the mount (docker: --shm-size)", error);
+  fail_at(place, Errc::no_space, what,
+          "use a smaller capacity, remove queues, or enlarge the mount (docker: --shm-size)", error);
 }
 
 }  // namespace
@@ -183,19 +192,21 @@ os::UniqueFd make_file(const Place& place, std::uint64_t bytes, std::string& tem
   if (!fd && (errno == EOPNOTSUPP || errno == EISDIR)) {
     std::uint64_t number = 0;
     if (::getrandom(&number, sizeof number, 0) != sizeof number) number = static_cast<std::uint64_t>(::getpid());
-    temporary = place.directory + "/" + std::string(kLeftoverPrefix) + std::to_string(::getpid()) + "." + std::to_string(number);
+    temporary =
+        place.directory + "/" + std::string(kLeftoverPrefix) + std::to_string(::getpid()) + "." + std::to_string(number);
     fd.reset(::open(temporary.c_str(), O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
   }
   if (!fd) {
     switch (errno) {
       case ENOENT:
       case ENOTDIR:
-        fail_at(place, Errc::no_such_queue, "there is no directory " + place.directory, "make it (a tmpfs), or name another", errno);
+        fail_at(place, Errc::no_such_queue, "there is no directory " + place.directory,
+                "make it (a tmpfs), or name another", errno);
       case EACCES:
       case EPERM:
       case EROFS:
-        fail_at(place, Errc::permission_denied, "no file may be created in " + place.directory, "use a directory of your own (--dir, IPCQ_DIR)",
-                errno);
+        fail_at(place, Errc::permission_denied, "no file may be created in " + place.directory,
+                "use a directory of your own (--dir, IPCQ_DIR)", errno);
       case ENOSPC:
       case EDQUOT:
         fail_space(place, bytes, errno);
@@ -222,7 +233,8 @@ bool link_file(const Place& place, int fd, const std::string& temporary) {
     char path[32];
     std::snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
     result = ::linkat(AT_FDCWD, path, AT_FDCWD, place.path.c_str(), AT_SYMLINK_FOLLOW);
-    if (result != 0 && errno == ENOENT) result = ::linkat(fd, "", AT_FDCWD, place.path.c_str(), AT_EMPTY_PATH);  // no /proc
+    if (result != 0 && errno == ENOENT)
+      result = ::linkat(fd, "", AT_FDCWD, place.path.c_str(), AT_EMPTY_PATH);  // no /proc
   } else {
     result = ::link(temporary.c_str(), place.path.c_str());
     const int saved = errno;

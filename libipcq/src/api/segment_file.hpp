@@ -38,7 +38,8 @@ enum class Depth : std::uint8_t {
 /// Opens the file of an existing queue and checks what it is: a regular file with one name, of a trusted owner, of the size
 /// its header says, of this layout, machine and namespaces. Never blocks, follows no link, creates nothing.
 /// Throws Error; a queue found half removed is finished off and answered with no_such_queue.
-[[nodiscard]] OpenedFile open_file(const Place& place, Access access, Depth depth, const std::vector<uid_t>& trusted_owners);
+[[nodiscard]] OpenedFile open_file(const Place& place, Access access, Depth depth,
+                                   const std::vector<uid_t>& trusted_owners);
 
 /// An unnamed file of `bytes` reserved bytes in the directory, owned by this process. Throws Error{no_space | …}.
 /// `temporary` is its name where O_TMPFILE does not exist, else empty.

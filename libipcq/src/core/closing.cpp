@@ -25,7 +25,8 @@ void finish_close_as_owner(const View& view, std::uint32_t owner) noexcept {
   (void)owner;
   if (closed_at(view) != kNoPosition) return;
   if (lock_producer_side(view, os::monotonic_ns() + kLockPatience_ns) != Locked::yes) return;  // next time
-  const bool ours = view.side().close.exclusive_owner.load(std::memory_order_relaxed) == owner;  // relaxed: under the mutex
+  const bool ours =
+      view.side().close.exclusive_owner.load(std::memory_order_relaxed) == owner;  // relaxed: under the mutex
   if (ours && is_closed(view) && closed_at(view) == kNoPosition) {
     store_closed_at(view, view.side().claim.claim_position.load(std::memory_order_relaxed));  // relaxed: our own
   }
@@ -44,7 +45,8 @@ void finish_close(const View& view) noexcept {
   bool done = false;
   if (is_closed(view) && closed_at(view) == kNoPosition) {
     // relaxed: written under the mutex.
-    const bool still_alone = !view.exclusive() || view.side().close.exclusive_owner.load(std::memory_order_relaxed) == holder;
+    const bool still_alone =
+        !view.exclusive() || view.side().close.exclusive_owner.load(std::memory_order_relaxed) == holder;
     if (still_alone && (!view.exclusive() || walk_claim_position(view))) {
       store_closed_at(view, view.side().claim.claim_position.load(std::memory_order_relaxed));
       done = true;

@@ -24,7 +24,8 @@ struct Trigger {
     }
   }
   [[nodiscard]] bool hits(const char* point) noexcept {
-    return name[0] != '\0' && std::strcmp(name, point) == 0 && visits.fetch_add(1, std::memory_order_relaxed) + 1 == visit;
+    return name[0] != '\0' && std::strcmp(name, point) == 0 &&
+           visits.fetch_add(1, std::memory_order_relaxed) + 1 == visit;
   }
   char name[64] = {};
   long visit = 1;

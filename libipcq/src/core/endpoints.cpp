@@ -34,9 +34,7 @@ Verdict judge(const View& view, Owner owner) noexcept {
   const std::uint32_t row_number = owner_row(owner);
   if (row_number >= view.endpoints_max) return Verdict::alive;  // no such row: damage, and no licence to rob
   auto& row = view.row(row_number);
-  const auto same = [&] {
-    return owner_of_row(view, row_number) == owner && row_attached(view, row_number);
-  };
+  const auto same = [&] { return owner_of_row(view, row_number) == owner && row_attached(view, row_number); };
   if (!same()) return Verdict::dead;
   switch (os::probe_byte(view.fd, view.life_begin + row_number)) {
     case os::ByteState::free:
@@ -119,7 +117,7 @@ AttachResult attach(const View& view, int life_fd, const AttachRequest& request,
   IPCQ_CRASH_POINT("attach.identified");
   // 4. incarnation + 1         (die here → a free row; every owner word of before is dead)
   std::uint32_t incarnation = (owner_incarnation(before) + 1) & 0xffffffU;
-  if (incarnation == 0) incarnation = 1;  // owner 0 is nobody
+  if (incarnation == 0) incarnation = 1;                          // owner 0 is nobody
   row.incarnation.store(incarnation, std::memory_order_release);  // R:row
   IPCQ_CRASH_POINT("attach.incarnation");
   // 5. state                   (die here → a row of the dead, like after any death)

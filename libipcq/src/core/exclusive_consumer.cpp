@@ -31,7 +31,7 @@ Join join_exclusive(const View& view, std::uint32_t group, std::uint32_t incarna
       unlock_group(view, group);
       continue;  // somebody else took over: judge him
     }
-    const std::uint64_t retired = row.retired.load(std::memory_order_acquire);  // A:retired, with R:retired
+    const std::uint64_t retired = row.retired.load(std::memory_order_acquire);      // A:retired, with R:retired
     const std::uint64_t leased_to = row.leased_to.load(std::memory_order_acquire);  // A:leased_to, with R:leased_to
     // Take-over counts only if the predecessor died with something open: what he may have died of is one of these.
     if (holder != 0 && leased_to > retired) {
@@ -60,7 +60,8 @@ void leave_exclusive(const View& view, std::uint32_t group, const ExclusiveState
   bool moved = false;
   if (lock_group(view, group, 0, moved) != Locked::yes) return;  // found dead later
   auto& row = view.group(group);
-  if (row.owner.load(std::memory_order_relaxed) == state.owner) row.owner.store(0, std::memory_order_release);  // R:takeover
+  if (row.owner.load(std::memory_order_relaxed) == state.owner)
+    row.owner.store(0, std::memory_order_release);  // R:takeover
   unlock_group(view, group);
 }
 
@@ -97,12 +98,14 @@ LeaseTaken lease_exclusive(const View& view, std::uint32_t group, std::uint32_t 
       if (range.why == WalkEnd::limit) continue;
     }
     const bool no_more_can_come = range.stop == closed_at(view);
-    if (range.messages == 0 || (range.messages < request.min_messages && range.messages < request.max_messages && !one_by_one &&
-                                range.why != WalkEnd::limit && !request.take_what_is_there && !no_more_can_come)) {
+    if (range.messages == 0 ||
+        (range.messages < request.min_messages && range.messages < request.max_messages && !one_by_one &&
+         range.why != WalkEnd::limit && !request.take_what_is_there && !no_more_can_come)) {
       taken.step = range.why == WalkEnd::claimed ? LeaseStep::claimed : LeaseStep::nothing;
       const std::uint64_t end = closed_at(view);
       // relaxed: our own word.
-      if (end != kNoPosition && nothing_open && row.retired.load(std::memory_order_relaxed) == end) taken.step = LeaseStep::drained;
+      if (end != kNoPosition && nothing_open && row.retired.load(std::memory_order_relaxed) == end)
+        taken.step = LeaseStep::drained;
       return taken;
     }
     // leased_to before the messages are handed out: what is read then counts if we die of it.
@@ -125,7 +128,8 @@ LeaseTaken lease_exclusive(const View& view, std::uint32_t group, std::uint32_t 
   }
 }
 
-Outcome ack_exclusive(const View& view, std::uint32_t group, const ExclusiveState& state, std::uint64_t position) noexcept {
+Outcome ack_exclusive(const View& view, std::uint32_t group, const ExclusiveState& state,
+                      std::uint64_t position) noexcept {
   auto& row = view.group(group);
   // A lost life lock and a successor: `retired` is his. (A check, not a fence: it narrows, it cannot close, the window.)
   if (row.owner.load(std::memory_order_relaxed) != state.owner) return Outcome::disowned;  // relaxed: see above

@@ -13,21 +13,21 @@ namespace ipcq::core {
 /// The consumer's own state. Belongs to one thread.
 struct ExclusiveState {
   Owner owner = 0;
-  std::uint64_t position = 0;        // the next lease begins here; the first open lease begins at `retired`
-  std::uint64_t one_by_one_to = 0;   // a predecessor died with messages up to here: one at a time until then
-  std::uint32_t deliveries = 0;      // of these
+  std::uint64_t position = 0;       // the next lease begins here; the first open lease begins at `retired`
+  std::uint64_t one_by_one_to = 0;  // a predecessor died with messages up to here: one at a time until then
+  std::uint32_t deliveries = 0;     // of these
 };
 
 /// Makes `state.owner` the group's consumer, taking over from a dead one. On in_use, `holder` is the living one.
 enum class Join : std::uint8_t { ok, in_use, group_removed, timed_out, poisoned };
-[[nodiscard]] Join join_exclusive(const View& view, std::uint32_t group, std::uint32_t incarnation, ExclusiveState& state,
-                                  Owner& holder) noexcept;
+[[nodiscard]] Join join_exclusive(const View& view, std::uint32_t group, std::uint32_t incarnation,
+                                  ExclusiveState& state, Owner& holder) noexcept;
 /// Clean end; nothing is open.
 void leave_exclusive(const View& view, std::uint32_t group, const ExclusiveState& state) noexcept;
 
 /// One attempt. `nothing_open`: no lease is open, so skipped records may be passed. Steps as for a shared lease.
-[[nodiscard]] LeaseTaken lease_exclusive(const View& view, std::uint32_t group, std::uint32_t incarnation, ExclusiveState& state,
-                                         const LeaseRequest& request, bool nothing_open) noexcept;
+[[nodiscard]] LeaseTaken lease_exclusive(const View& view, std::uint32_t group, std::uint32_t incarnation,
+                                         ExclusiveState& state, const LeaseRequest& request, bool nothing_open) noexcept;
 
 /// Finishes everything before `position`. ok or disowned. Wakes.
 [[nodiscard]] Outcome ack_exclusive(const View& view, std::uint32_t group, const ExclusiveState& state,

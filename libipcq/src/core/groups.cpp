@@ -92,7 +92,8 @@ AddGroup add_group(const View& view, const GroupPlan& plan, GroupId& id) noexcep
   if (incarnation == 0) incarnation = 1;
   row.incarnation.store(incarnation, std::memory_order_release);  // R:group
   std::array<std::uint64_t, layout::kNameBytes / 8> name{};
-  std::memcpy(name.data(), plan.name.data(), plan.name.size() < layout::kNameBytes ? plan.name.size() : layout::kNameBytes - 1);
+  std::memcpy(name.data(), plan.name.data(),
+              plan.name.size() < layout::kNameBytes ? plan.name.size() : layout::kNameBytes - 1);
   for (std::size_t i = 0; i < name.size(); ++i) row.name[i].store(name[i], std::memory_order_relaxed);
   row.start.store(static_cast<std::uint8_t>(plan.start), std::memory_order_relaxed);
   row.overflow.store(static_cast<std::uint8_t>(plan.overflow), std::memory_order_relaxed);
@@ -108,13 +109,15 @@ AddGroup add_group(const View& view, const GroupPlan& plan, GroupId& id) noexcep
   row.takeover_retired.store(kNoPosition, std::memory_order_relaxed);
   for (std::uint32_t i = 0; i < view.ledger_entries; ++i) {
     auto& word = view.entries(number)[i].word;
-    word.store(make_word(EntryState::free, 0, word_sequence(word.load(std::memory_order_relaxed)), 0), std::memory_order_relaxed);
+    word.store(make_word(EntryState::free, 0, word_sequence(word.load(std::memory_order_relaxed)), 0),
+               std::memory_order_relaxed);
     view.index(number)[i] = static_cast<std::uint16_t>(i);
   }
   row.index_first.store(0, std::memory_order_relaxed);
   row.index_count.store(0, std::memory_order_relaxed);
   auto& histograms = view.histograms(number);
-  for (layout::Histogram* histogram : {&histograms.queue, &histograms.transfer, &histograms.processing, &histograms.latency}) {
+  for (layout::Histogram* histogram :
+       {&histograms.queue, &histograms.transfer, &histograms.processing, &histograms.latency}) {
     clear(histogram->messages);
     clear(histogram->sum_ns);
     clear(histogram->max_ns);
@@ -122,9 +125,10 @@ AddGroup add_group(const View& view, const GroupPlan& plan, GroupId& id) noexcep
   }
   // 1. retired: the least of all, computed under the mutex, so that what the producers may overwrite is before it; or the
   //    end of what is claimed (exclusive: of what is committed; it may lag by the batch being published)
-  const std::uint64_t retired = plan.start == Start::oldest
-                                    ? refresh_least_retired(view)
-                                    : view.side().claim.claim_position.load(std::memory_order_relaxed);  // relaxed: under the mutex
+  const std::uint64_t retired =
+      plan.start == Start::oldest
+          ? refresh_least_retired(view)
+          : view.side().claim.claim_position.load(std::memory_order_relaxed);  // relaxed: under the mutex
   row.leased_to.store(retired, std::memory_order_relaxed);
   row.retired.store(retired, std::memory_order_release);  // R:retired
   IPCQ_CRASH_POINT("group.added_retired");                // die here → a free row
@@ -220,7 +224,8 @@ RemoveGroup remove_group(const View& view, GroupId id, bool force, std::uint32_t
 bool finish_group_removal(const View& view, std::uint32_t number) noexcept {
   auto& row = view.group(number);
   if (row.state.load(std::memory_order_acquire) != kMarked) return false;  // A:group, with R:group
-  return free_marked(view, number, row.incarnation.load(std::memory_order_relaxed)) == Freed::yes;  // relaxed: checked again
+  return free_marked(view, number, row.incarnation.load(std::memory_order_relaxed)) ==
+         Freed::yes;  // relaxed: checked again
 }
 
 bool remove_if_abandoned(const View& view, GroupId id) noexcept {

@@ -15,7 +15,8 @@ namespace ipcq::core {
 class GroupName {
  public:
   explicit GroupName(const layout::GroupRow& row) noexcept {
-    for (std::size_t i = 0; i < words_.size(); ++i) words_[i] = row.name[i].load(std::memory_order_relaxed);  // relaxed: see above
+    for (std::size_t i = 0; i < words_.size(); ++i)
+      words_[i] = row.name[i].load(std::memory_order_relaxed);  // relaxed: see above
     words_.back() = 0;
   }
   [[nodiscard]] std::string_view view() const noexcept { return reinterpret_cast<const char*>(words_.data()); }
@@ -23,6 +24,11 @@ class GroupName {
  private:
   std::array<std::uint64_t, layout::kNameBytes / 8> words_;
 };
+
+[[nodiscard]] inline layout::GroupState state_of(const layout::GroupRow& row) noexcept {
+  // A:group, with R:group: what stands behind a state is whole.
+  return static_cast<layout::GroupState>(row.state.load(std::memory_order_acquire));
+}
 
 /// The group's options. relaxed: written before the group is visible; who holds no lock checks the incarnation after it.
 [[nodiscard]] inline Overflow overflow_of(const layout::GroupRow& row) noexcept {

@@ -27,7 +27,8 @@ struct Turn {
 
 // Hands out the redeliverable entry that is k-th in order: its first message alone, so that only a message that kills is
 // counted out.
-void lease_again(const View& view, Ledger& ledger, std::uint32_t k, std::uint32_t group, Owner owner, Turn& turn) noexcept {
+void lease_again(const View& view, Ledger& ledger, std::uint32_t k, std::uint32_t group, Owner owner,
+                 Turn& turn) noexcept {
   const std::uint32_t number = ledger.at(k);
   layout::LedgerEntry& entry = ledger.entry(number);
   const std::uint64_t begin = entry.begin.load(std::memory_order_relaxed);  // relaxed: under the mutex
@@ -64,7 +65,8 @@ void lease_again(const View& view, Ledger& ledger, std::uint32_t k, std::uint32_
   count(view.group(group).redelivered_messages, range.messages);
 }
 
-void lease_new(const View& view, Ledger& ledger, std::uint32_t group, Owner owner, const LeaseRequest& request, Turn& turn) noexcept {
+void lease_new(const View& view, Ledger& ledger, std::uint32_t group, Owner owner, const LeaseRequest& request,
+               Turn& turn) noexcept {
   const std::uint64_t begin = ledger.lease_position();
   const Walk range = walk(view, begin, begin + view.capacity, request.max_messages, request.max_bytes);
   turn.taken.stop = range.stop;
@@ -113,8 +115,8 @@ void lease_new(const View& view, Ledger& ledger, std::uint32_t group, Owner owne
 
 }  // namespace
 
-LeaseTaken lease(const View& view, std::uint32_t group, std::uint32_t incarnation, Owner owner, const LeaseRequest& request,
-                 std::int64_t deadline_ns) noexcept {
+LeaseTaken lease(const View& view, std::uint32_t group, std::uint32_t incarnation, Owner owner,
+                 const LeaseRequest& request, std::int64_t deadline_ns) noexcept {
   for (;;) {
     Turn turn;
     switch (lock_group(view, group, deadline_ns, turn.moved)) {
@@ -163,12 +165,14 @@ LeaseTaken lease(const View& view, std::uint32_t group, std::uint32_t incarnatio
   }
 }
 
-Outcome ack(const View& view, std::uint32_t group, std::uint32_t incarnation, std::uint32_t entry, std::uint64_t word) noexcept {
+Outcome ack(const View& view, std::uint32_t group, std::uint32_t incarnation, std::uint32_t entry,
+            std::uint64_t word) noexcept {
   std::uint64_t expected = word;
   // R:ack, with A:ack (the retirer): our reads of the range are before anything written there later. seq_cst: it is the
   // fence before the look at the waiters too (R:wake).
   if (!view.entries(group)[entry].word.compare_exchange_strong(
-          expected, make_word(EntryState::done, word_deliveries(word), word_sequence(word), 0), std::memory_order_seq_cst)) {
+          expected, make_word(EntryState::done, word_deliveries(word), word_sequence(word), 0),
+          std::memory_order_seq_cst)) {
     return Outcome::disowned;
   }
   IPCQ_CRASH_POINT("ack.done");  // die here → done; the next holder of the mutex retires
@@ -198,8 +202,8 @@ Outcome requeue(const View& view, std::uint32_t group, std::uint32_t entry, std:
   return Outcome::ok;
 }
 
-Outcome ack_first(const View& view, std::uint32_t group, std::uint32_t incarnation, std::uint64_t cut, std::int64_t deadline_ns,
-                  LeaseTaken& taken) noexcept {
+Outcome ack_first(const View& view, std::uint32_t group, std::uint32_t incarnation, std::uint64_t cut,
+                  std::int64_t deadline_ns, LeaseTaken& taken) noexcept {
   bool moved = false;
   switch (lock_group(view, group, deadline_ns, moved)) {
     case Locked::yes:
@@ -225,8 +229,8 @@ Outcome ack_first(const View& view, std::uint32_t group, std::uint32_t incarnati
     while (k < ledger.in_use() && ledger.at(k) != taken.entry) ++k;
     const Owner owner = word_owner(taken.word);
     // 1. the rest, leased by us           (die here → overlap: the later begin wins; both are given back)
-    const std::uint32_t rest = ledger.insert(k + 1, cut, taken.end, EntryState::leased, word_deliveries(taken.word), owner,
-                                             entry.leased_at.load(std::memory_order_relaxed));
+    const std::uint32_t rest = ledger.insert(k + 1, cut, taken.end, EntryState::leased, word_deliveries(taken.word),
+                                             owner, entry.leased_at.load(std::memory_order_relaxed));
     IPCQ_CRASH_POINT("ackn.rest");
     // 2. the first one's end              (die here → two leases of a dead owner)
     entry.end.store(cut, std::memory_order_release);  // R:ack

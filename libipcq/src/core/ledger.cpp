@@ -37,7 +37,8 @@ std::uint32_t Ledger::insert(std::uint32_t k, std::uint64_t begin, std::uint64_t
   entry.leased_at.store(leased_at, std::memory_order_relaxed);
   IPCQ_CRASH_POINT("lease.written");
   // 2. the word: this decides                                   (die here → held by a dead owner, or done, or redeliverable)
-  const std::uint32_t sequence = word_sequence(entry.word.load(std::memory_order_relaxed)) + (state == EntryState::leased ? 1 : 0);
+  const std::uint32_t sequence =
+      word_sequence(entry.word.load(std::memory_order_relaxed)) + (state == EntryState::leased ? 1 : 0);
   entry.word.store(make_word(state, deliveries, sequence, owner), std::memory_order_release);  // R:ack, with A:ack
   // 3. the index, derived
   for (std::uint32_t i = count; i > k; --i) index_[slot(i)] = index_[slot(i - 1)];
@@ -48,7 +49,8 @@ std::uint32_t Ledger::insert(std::uint32_t k, std::uint64_t begin, std::uint64_t
 
 std::uint64_t Ledger::lease(std::uint32_t number, Owner owner, std::uint64_t leased_at) noexcept {
   layout::LedgerEntry& entry = entries_[number];
-  const std::uint64_t before = entry.word.load(std::memory_order_relaxed);  // relaxed: redeliverable, so ours to change (W)
+  const std::uint64_t before =
+      entry.word.load(std::memory_order_relaxed);  // relaxed: redeliverable, so ours to change (W)
   entry.leased_at.store(leased_at, std::memory_order_relaxed);
   const std::uint64_t leased = make_word(EntryState::leased, word_deliveries(before), word_sequence(before) + 1, owner);
   // One store decides   (die before → redeliverable; after → held by a dead owner)

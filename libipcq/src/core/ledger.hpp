@@ -19,18 +19,24 @@ enum class EntryState : std::uint32_t { free = 0, leased = 1, done = 2, redelive
 
 inline constexpr std::uint32_t kDeliveriesMax = 8191;  // 13 bits, saturating
 
-constexpr std::uint64_t make_word(EntryState state, std::uint32_t deliveries, std::uint32_t sequence, Owner owner) noexcept {
+constexpr std::uint64_t make_word(EntryState state, std::uint32_t deliveries, std::uint32_t sequence,
+                                  Owner owner) noexcept {
   return std::uint64_t{static_cast<std::uint32_t>(state)} | (std::uint64_t{deliveries & 0x1fffU} << 3) |
          (std::uint64_t{sequence & 0xffffU} << 16) | (std::uint64_t{owner} << 32);
 }
 constexpr EntryState word_state(std::uint64_t word) noexcept { return static_cast<EntryState>(word & 7U); }
-constexpr std::uint32_t word_deliveries(std::uint64_t word) noexcept { return static_cast<std::uint32_t>(word >> 3) & 0x1fffU; }
-constexpr std::uint32_t word_sequence(std::uint64_t word) noexcept { return static_cast<std::uint32_t>(word >> 16) & 0xffffU; }
+constexpr std::uint32_t word_deliveries(std::uint64_t word) noexcept {
+  return static_cast<std::uint32_t>(word >> 3) & 0x1fffU;
+}
+constexpr std::uint32_t word_sequence(std::uint64_t word) noexcept {
+  return static_cast<std::uint32_t>(word >> 16) & 0xffffU;
+}
 constexpr Owner word_owner(std::uint64_t word) noexcept { return static_cast<Owner>(word >> 32); }
 /// The word of a leased range that is given back: one delivery more, nobody's.
 constexpr std::uint64_t given_back(std::uint64_t word) noexcept {
   const std::uint32_t deliveries = word_deliveries(word);
-  return make_word(EntryState::redeliverable, deliveries < kDeliveriesMax ? deliveries + 1 : deliveries, word_sequence(word), 0);
+  return make_word(EntryState::redeliverable, deliveries < kDeliveriesMax ? deliveries + 1 : deliveries,
+                   word_sequence(word), 0);
 }
 
 /// A group's ledger, for whoever holds the group's mutex (but where said otherwise).
@@ -51,10 +57,13 @@ class Ledger {
   [[nodiscard]] std::uint64_t word(std::uint32_t number) const noexcept {
     return entries_[number].word.load(std::memory_order_acquire);  // A:ack
   }
-  [[nodiscard]] std::uint64_t retired() const noexcept { return row_.retired.load(std::memory_order_relaxed); }  // relaxed: under the mutex
+  [[nodiscard]] std::uint64_t retired() const noexcept {
+    return row_.retired.load(std::memory_order_relaxed);
+  }  // relaxed: under the mutex
   [[nodiscard]] std::uint64_t lease_position() const noexcept {
     const std::uint32_t count = in_use();
-    return count == 0 ? retired() : entries_[at(count - 1)].end.load(std::memory_order_relaxed);  // relaxed: under the mutex
+    return count == 0 ? retired()
+                      : entries_[at(count - 1)].end.load(std::memory_order_relaxed);  // relaxed: under the mutex
   }
 
   /// While the first entry is done: `retired` = its end, then the entry is free. True if `retired` moved: publish space
@@ -62,8 +71,8 @@ class Ledger {
   bool retire() noexcept;
   /// Makes a free entry the holder of [begin, end) with `word`, as the k-th of the index. The ledger is not full.
   /// Returns its number. The word's sequence is set to the entry's next if the word is leased, else kept.
-  std::uint32_t insert(std::uint32_t k, std::uint64_t begin, std::uint64_t end, EntryState state, std::uint32_t deliveries,
-                       Owner owner, std::uint64_t leased_at) noexcept;
+  std::uint32_t insert(std::uint32_t k, std::uint64_t begin, std::uint64_t end, EntryState state,
+                       std::uint32_t deliveries, Owner owner, std::uint64_t leased_at) noexcept;
   /// Turns a redeliverable entry into a leased one; returns the word.
   std::uint64_t lease(std::uint32_t number, Owner owner, std::uint64_t leased_at) noexcept;
   /// Makes room by merging two neighbouring done entries. False: there are none.
@@ -79,10 +88,12 @@ class Ledger {
   [[nodiscard]] std::uint32_t slot(std::uint32_t k) const noexcept {
     return (row_.index_first.load(std::memory_order_relaxed) + k) % view_.ledger_entries;  // relaxed: under the mutex
   }
-  void set_first(std::uint32_t first) noexcept { row_.index_first.store(first % view_.ledger_entries, std::memory_order_relaxed); }
+  void set_first(std::uint32_t first) noexcept {
+    row_.index_first.store(first % view_.ledger_entries, std::memory_order_relaxed);
+  }
   void set_count(std::uint32_t count) noexcept { row_.index_count.store(count, std::memory_order_relaxed); }
   void free_entry(std::uint32_t number) noexcept {
-    // The sequence stays, so that a stale handle's second ack misses. release: `retired` first (R:freed, with A:ack).
+    // The sequence stays, so that a stale handle's second ack misses. release: `retired` first.
     const std::uint64_t word = entries_[number].word.load(std::memory_order_relaxed);  // relaxed: not leased, so ours (W)
     entries_[number].word.store(make_word(EntryState::free, 0, word_sequence(word), 0), std::memory_order_release);  // R:ack
   }
@@ -95,7 +106,8 @@ class Ledger {
 
 /// Locks a group, repairing its ledger if the holder died. Whoever moved `retired` by that publishes space after unlocking:
 /// `moved` is set then.
-[[nodiscard]] Locked lock_group(const View& view, std::uint32_t group, std::int64_t call_deadline_ns, bool& moved) noexcept;
+[[nodiscard]] Locked lock_group(const View& view, std::uint32_t group, std::int64_t call_deadline_ns,
+                                bool& moved) noexcept;
 inline void unlock_group(const View& view, std::uint32_t group) noexcept { view.group(group).mutex.unlock(); }
 
 /// Whether the row is an active group of that incarnation. Under the group's mutex the answer stays true.
@@ -107,7 +119,8 @@ inline void unlock_group(const View& view, std::uint32_t group) noexcept { view.
 }
 [[nodiscard]] inline bool is_exclusive_group(const View& view, std::uint32_t group) noexcept {
   // relaxed: written before the group is visible; who holds no lock checks the incarnation after it.
-  return view.group(group).consumers.load(std::memory_order_relaxed) == static_cast<std::uint8_t>(ConsumerMode::exclusive);
+  return view.group(group).consumers.load(std::memory_order_relaxed) ==
+         static_cast<std::uint8_t>(ConsumerMode::exclusive);
 }
 
 }  // namespace ipcq::core

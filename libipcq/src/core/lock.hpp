@@ -25,7 +25,8 @@ void mark_poisoned(const View& view) noexcept;
 /// Locks `mutex`; if its holder died, runs `repair() -> bool` and marks the mutex consistent. A repair that fails poisons
 /// the segment and makes the mutex not recoverable: every later call of anybody is answered with `poisoned`.
 template <class Repair>
-[[nodiscard]] Locked lock_repaired(const View& view, os::RobustMutex& mutex, std::int64_t deadline_ns, Repair&& repair) noexcept {
+[[nodiscard]] Locked lock_repaired(const View& view, os::RobustMutex& mutex, std::int64_t deadline_ns,
+                                   Repair&& repair) noexcept {
   switch (mutex.lock(deadline_ns)) {
     case os::LockResult::clean:
       return Locked::yes;

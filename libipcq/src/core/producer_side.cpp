@@ -22,7 +22,7 @@ bool repair_producer_side(const View& view) noexcept {
     const std::uint64_t position = side.claim.claim_position.load(std::memory_order_relaxed);  // relaxed: under the mutex
     const HeadWindow window(view, position);
     if (!window) return false;
-    window.head().store(0, std::memory_order_release);  // R:zero
+    window.head().store(0, std::memory_order_release);  // R:publish
   }
   IPCQ_CRASH_POINT("repair.producer");
   return true;
@@ -74,7 +74,8 @@ Outcome claim_shared(const View& view, ProducerState& producer, std::uint64_t ne
   side.claim.last_time.store(time, std::memory_order_relaxed);
   auto& record = writable_record_at(view, position);
   record.time.store(time, std::memory_order_relaxed);  // for blocked_by's age; relaxed: before the head's release
-  record.head.store(make_head(RecordState::claimed, need, producer.owner), std::memory_order_release);  // R:publish, with A:publish
+  record.head.store(make_head(RecordState::claimed, need, producer.owner),
+                    std::memory_order_release);  // R:publish, with A:publish
   IPCQ_CRASH_POINT("claim.2");
   // 3. claim_position                       (die here or later → abandoned by whoever needs it)
   side.claim.claim_position.store(position + need, std::memory_order_release);  // R:claim_position, with A:claim_position
@@ -149,7 +150,8 @@ std::uint64_t need_of(const View& view, std::uint64_t messages, std::uint64_t by
 }
 
 Locked lock_producer_side(const View& view, std::int64_t call_deadline_ns) noexcept {
-  return lock_for_call(view, view.side().producer_lock.mutex, call_deadline_ns, [&] { return repair_producer_side(view); });
+  return lock_for_call(view, view.side().producer_lock.mutex, call_deadline_ns,
+                       [&] { return repair_producer_side(view); });
 }
 
 std::uint64_t refresh_least_retired(const View& view) noexcept {
@@ -162,8 +164,9 @@ std::uint64_t refresh_least_retired(const View& view) noexcept {
     least = std::min(least, group.retired.load(std::memory_order_acquire));
   }
   auto& claim = view.side().claim;
-  if (least == UINT64_MAX) least = claim.claim_position.load(std::memory_order_relaxed);  // relaxed: no group to wait for
-  claim.least_retired.store(least, std::memory_order_relaxed);                           // relaxed: under the mutex
+  if (least == UINT64_MAX)
+    least = claim.claim_position.load(std::memory_order_relaxed);  // relaxed: no group to wait for
+  claim.least_retired.store(least, std::memory_order_relaxed);     // relaxed: under the mutex
   return least;
 }
 
@@ -178,8 +181,8 @@ Outcome claim(const View& view, ProducerState& producer, std::uint64_t need, std
                           : claim_shared(view, producer, need, deadline_ns, taken);
 }
 
-Outcome commit(const View& view, ProducerState& producer, std::uint64_t position, std::uint64_t need, std::uint64_t used,
-               std::uint64_t first_head) noexcept {
+Outcome commit(const View& view, ProducerState& producer, std::uint64_t position, std::uint64_t need,
+               std::uint64_t used, std::uint64_t first_head) noexcept {
   auto& row = view.row(owner_row(producer.owner));
   if (view.exclusive()) {
     IPCQ_CRASH_POINT("commit.inner");
@@ -187,7 +190,8 @@ Outcome commit(const View& view, ProducerState& producer, std::uint64_t position
   } else {
     // Room left over is skipped. relaxed: inside the claim, before its first head (R:publish).
     if (used < need) {
-      writable_record_at(view, position + used).head.store(make_head(RecordState::skipped, need - used, 0), std::memory_order_relaxed);
+      writable_record_at(view, position + used)
+          .head.store(make_head(RecordState::skipped, need - used, 0), std::memory_order_relaxed);
     }
     IPCQ_CRASH_POINT("commit.inner");  // die here → the claim is abandoned whole
     std::uint64_t expected = make_head(RecordState::claimed, need, producer.owner);
@@ -218,7 +222,7 @@ Outcome abort(const View& view, ProducerState& producer, std::uint64_t position,
     IPCQ_CRASH_POINT("abort.skipped");
   }
   row.open_claim.store(kNoPosition, std::memory_order_relaxed);  // relaxed: as in commit
-  if (view.exclusive()) {  // nothing was written: the frontier's head is 0 still
+  if (view.exclusive()) {                                        // nothing was written: the frontier's head is 0 still
     if ((view.frozen().flags.load(std::memory_order_relaxed) & layout::flag::kClosed) != 0) {
       finish_close_as_owner(view, producer.owner);
     }
@@ -246,7 +250,8 @@ bool abandon(const View& view, std::uint64_t position, Owner owner) noexcept {
   if (least <= position && position < end) {
     std::uint64_t head = window.head().load(std::memory_order_acquire);  // A:publish
     if (detail::head_state(head) == RecordState::claimed && detail::head_high(head) == owner) {
-      window.head().store(make_head(RecordState::skipped, detail::head_length(head), 0), std::memory_order_seq_cst);  // R:publish, R:wake
+      window.head().store(make_head(RecordState::skipped, detail::head_length(head), 0),
+                          std::memory_order_seq_cst);  // R:publish, R:wake
       IPCQ_CRASH_POINT("abandon.skipped");
       view.side().close.abandoned_claims.fetch_add(1, std::memory_order_relaxed);  // relaxed: a statistic
       skipped = true;
@@ -327,7 +332,7 @@ void leave_producer(const View& view, ProducerState& producer) noexcept {
   if (lock_producer_side(view, os::monotonic_ns() + kLockPatience_ns) != Locked::yes) return;  // found dead later
   auto& owner_word = view.side().close.exclusive_owner;
   if (owner_word.load(std::memory_order_relaxed) == producer.owner) {  // relaxed: under the mutex
-    owner_word.store(0, std::memory_order_release);  // R:takeover
+    owner_word.store(0, std::memory_order_release);                    // R:takeover
   }
   unlock_producer_side(view);
 }

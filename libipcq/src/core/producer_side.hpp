@@ -39,7 +39,8 @@ struct ClaimTaken {
                              std::uint64_t used, std::uint64_t first_head) noexcept;
 
 /// Skips an open claim. ok or disowned. Wakes both directions: data behind it, and space.
-[[nodiscard]] Outcome abort(const View& view, ProducerState& producer, std::uint64_t position, std::uint64_t need) noexcept;
+[[nodiscard]] Outcome abort(const View& view, ProducerState& producer, std::uint64_t position,
+                            std::uint64_t need) noexcept;
 
 /// Skips the claim of `owner` at `position`, if it is still there. The caller has judged the owner dead; holds no lock.
 /// False if that could not be done now (a stopped holder of the mutex, no memory for a window).

@@ -33,7 +33,7 @@ void recover(const View& view) noexcept {
     if (abandon_claim_of(view, owner)) free_row_of_dead(view, owner);
   }
   for (std::uint32_t i = 0; i < view.groups_max; ++i) {
-    const auto state = static_cast<layout::GroupState>(view.group(i).state.load(std::memory_order_acquire));  // A:group, with R:group
+    const layout::GroupState state = state_of(view.group(i));
     if (state == layout::GroupState::active) redeliver_dead(view, i);
     if (state == layout::GroupState::marked) finish_group_removal(view, i);
   }

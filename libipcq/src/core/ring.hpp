@@ -32,10 +32,12 @@ using detail::RecordState;
 /// again", an equal one is checked under the mutex before anything follows from it), an observer checks afterwards that
 /// `retired` has not passed. ThreadSanitizer is told not to look.
 [[gnu::no_sanitize("thread")]] inline std::uint64_t peek_head(const View& view, std::uint64_t position) noexcept {
-  return __atomic_load_n(reinterpret_cast<const std::uint64_t*>(&record_at(view, position).head), __ATOMIC_ACQUIRE);  // A:publish
+  return __atomic_load_n(reinterpret_cast<const std::uint64_t*>(&record_at(view, position).head),
+                         __ATOMIC_ACQUIRE);  // A:publish
 }
 [[gnu::no_sanitize("thread")]] inline std::uint64_t peek_time(const View& view, std::uint64_t position) noexcept {
-  return __atomic_load_n(reinterpret_cast<const std::uint64_t*>(&record_at(view, position).time), __ATOMIC_RELAXED);  // relaxed: a hint
+  return __atomic_load_n(reinterpret_cast<const std::uint64_t*>(&record_at(view, position).time),
+                         __ATOMIC_RELAXED);  // relaxed: a hint
 }
 
 /// Bytes that the record with this head takes in the ring; 0 if the head's length cannot be (damaged) or it has none.

@@ -81,7 +81,7 @@ bool turn(const View& view, std::uint32_t number, std::uint64_t end, Pass pass, 
   Owner holder = 0;
   if (exclusive) {
     if (pass == Pass::drop) return false;
-    holder = row.owner.load(std::memory_order_acquire);  // A:takeover, with R:takeover
+    holder = row.owner.load(std::memory_order_acquire);                     // A:takeover, with R:takeover
     if (holder != 0 && judge(view, holder) != Verdict::dead) return false;  // `retired` is his
   }
   bool moved = false;
@@ -116,7 +116,7 @@ RoomFreed free_room(const View& view, std::uint64_t end) noexcept {
   bool any_short = false;
   for (std::uint32_t i = 0; i < view.groups_max; ++i) {
     auto& row = view.group(i);
-    const auto state = static_cast<layout::GroupState>(row.state.load(std::memory_order_acquire));  // A:group, with R:group
+    const layout::GroupState state = state_of(row);
     if (state == layout::GroupState::marked) moved |= finish_group_removal(view, i);
     if (state != layout::GroupState::active || !is_short(view, row, end)) continue;
     while (is_short(view, row, end) && turn(view, i, end, Pass::retire, freed)) moved = true;
@@ -133,7 +133,7 @@ RoomFreed free_room(const View& view, std::uint64_t end) noexcept {
   if (any_short && only_droppers) {
     for (std::uint32_t i = 0; i < view.groups_max; ++i) {
       auto& row = view.group(i);
-      const auto state = static_cast<layout::GroupState>(row.state.load(std::memory_order_acquire));  // A:group, with R:group
+      const layout::GroupState state = state_of(row);
       if (state != layout::GroupState::active) continue;
       while (is_short(view, row, end) && turn(view, i, end, Pass::drop, freed)) moved = true;
     }

@@ -24,8 +24,8 @@ struct View {
   std::byte* control = nullptr;
   const std::byte* data = nullptr;     // read-only, mapped twice back to back
   std::byte* data_writable = nullptr;  // the same, writable; null in a process that has no producer
-  std::byte* data_dormant = nullptr;   // the same, once, without access until a repair opens a window; null: an observer
-  int fd = -1;                         // the control descriptor: carries no lock, so probes may go through it
+  std::byte* data_dormant = nullptr;  // the same, once, without access until a repair opens a window; null: an observer
+  int fd = -1;                        // the control descriptor: carries no lock, so probes may go through it
   os::FileId file;
 
   std::uint64_t capacity = 0;
@@ -44,11 +44,15 @@ struct View {
   layout::ClockKind clock = layout::ClockKind::monotonic;
   os::TickScale scale;
 
-  [[nodiscard]] layout::FrozenHeader& frozen() const noexcept { return *reinterpret_cast<layout::FrozenHeader*>(control); }
+  [[nodiscard]] layout::FrozenHeader& frozen() const noexcept {
+    return *reinterpret_cast<layout::FrozenHeader*>(control);
+  }
   [[nodiscard]] layout::Header& header() const noexcept {
     return *reinterpret_cast<layout::Header*>(control + layout::kHeaderOffset);
   }
-  [[nodiscard]] layout::Side& side() const noexcept { return *reinterpret_cast<layout::Side*>(control + layout::kSideOffset); }
+  [[nodiscard]] layout::Side& side() const noexcept {
+    return *reinterpret_cast<layout::Side*>(control + layout::kSideOffset);
+  }
   [[nodiscard]] layout::EndpointRow& row(std::uint32_t i) const noexcept {
     return *reinterpret_cast<layout::EndpointRow*>(control + rows_offset + i * sizeof(layout::EndpointRow));
   }
@@ -64,8 +68,8 @@ struct View {
                                             ledger_entries * sizeof(layout::LedgerEntry));
   }
   [[nodiscard]] layout::Histograms& histograms(std::uint32_t i) const noexcept {
-    return *reinterpret_cast<layout::Histograms*>(control + groups_offset + i * group_stride + sizeof(layout::GroupRow) +
-                                                  layout::ledger_bytes(ledger_entries));
+    return *reinterpret_cast<layout::Histograms*>(control + groups_offset + i * group_stride +
+                                                  sizeof(layout::GroupRow) + layout::ledger_bytes(ledger_entries));
   }
 
   [[nodiscard]] bool exclusive() const noexcept { return producers == ProducerMode::exclusive; }

@@ -14,9 +14,9 @@ constexpr std::size_t kHeaderBytes = kHeaderOffset + sizeof(Header);
 // FNV-1a over the sizes that the format is made of: a build with other structs refuses the segment.
 constexpr std::uint64_t struct_hash() noexcept {
   std::uint64_t hash = 14695981039346656037ULL;
-  for (const std::uint64_t size : {sizeof(FrozenHeader), sizeof(Header), sizeof(Side), sizeof(EndpointRow), sizeof(GroupRow),
-                                   sizeof(LedgerEntry), sizeof(Histograms), sizeof(QuotaBucket), kCacheLine,
-                                   sizeof(detail::RecordHeader)}) {
+  for (const std::uint64_t size :
+       {sizeof(FrozenHeader), sizeof(Header), sizeof(Side), sizeof(EndpointRow), sizeof(GroupRow), sizeof(LedgerEntry),
+        sizeof(Histograms), sizeof(QuotaBucket), kCacheLine, sizeof(detail::RecordHeader)}) {
     hash = (hash ^ size) * 1099511628211ULL;
   }
   return hash;
@@ -102,7 +102,8 @@ Validation validate(const std::byte* bytes, std::size_t available, std::uint64_t
   if (file_bytes == 0) return {Verdict::not_a_queue, "the file is empty"};
   if (available < sizeof(FrozenHeader)) return {Verdict::not_a_queue, "the file is too short to be a queue"};
   // The caller's buffer is private: nothing changes under us from here on.
-  if (std::memcmp(bytes, kMagic, sizeof kMagic) != 0) return {Verdict::not_a_queue, "the file does not begin as a queue does"};
+  if (std::memcmp(bytes, kMagic, sizeof kMagic) != 0)
+    return {Verdict::not_a_queue, "the file does not begin as a queue does"};
   const auto u32 = [&](std::size_t offset) {
     std::uint32_t value = 0;
     std::memcpy(&value, bytes + offset, sizeof value);
@@ -120,13 +121,16 @@ Validation validate(const std::byte* bytes, std::size_t available, std::uint64_t
   copy.life_count = u32(offsetof(FrozenHeader, life_count));
   copy.owner_uid = u32(offsetof(FrozenHeader, owner_uid));
   copy.namespaces.pid = {u64(offsetof(FrozenHeader, pid_namespace_dev)), u64(offsetof(FrozenHeader, pid_namespace_ino))};
-  copy.namespaces.time = {u64(offsetof(FrozenHeader, time_namespace_dev)), u64(offsetof(FrozenHeader, time_namespace_ino))};
+  copy.namespaces.time = {u64(offsetof(FrozenHeader, time_namespace_dev)),
+                          u64(offsetof(FrozenHeader, time_namespace_ino))};
   copy.created_unix_ns = u64(offsetof(FrozenHeader, created_unix_ns));
   if (copy.segment_bytes != file_bytes) return {Verdict::damaged, "the file is not as long as its header says"};
-  if (copy.life_begin == 0 || copy.life_begin > (std::uint64_t{1} << 62) || copy.life_count == 0 || copy.life_count > 65536) {
+  if (copy.life_begin == 0 || copy.life_begin > (std::uint64_t{1} << 62) || copy.life_count == 0 ||
+      copy.life_count > 65536) {
     return {Verdict::damaged, "the place of the life locks is out of range"};
   }
-  if (copy.layout_version != kLayoutVersion) return {Verdict::other_layout, "it was made by a version with another layout"};
+  if (copy.layout_version != kLayoutVersion)
+    return {Verdict::other_layout, "it was made by a version with another layout"};
   if (available < kHeaderBytes) return {Verdict::not_a_queue, "the file is too short to be a queue"};
   std::memcpy(static_cast<void*>(&copy.header), bytes + kHeaderOffset, sizeof(Header));
 

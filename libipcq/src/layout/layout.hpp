@@ -39,9 +39,9 @@ inline constexpr std::uint32_t kPoisoned = 4;
 struct FrozenHeader {
   char magic[8];
   std::uint32_t layout_version;
-  AtomicU32 flags;               // flag::…; bits are only added, but for kClosed (reopen)
-  std::uint64_t segment_bytes;   // size of the file
-  std::uint64_t life_begin;      // first life byte in the file's lock space; the byte before it is the remover's
+  AtomicU32 flags;              // flag::…; bits are only added, but for kClosed (reopen)
+  std::uint64_t segment_bytes;  // size of the file
+  std::uint64_t life_begin;     // first life byte in the file's lock space; the byte before it is the remover's
   std::uint32_t life_count;
   std::uint32_t owner_uid;
   std::uint64_t pid_namespace_dev;
@@ -70,7 +70,7 @@ static_assert(offsetof(FrozenHeader, reserved) == 80);
 enum class ClockKind : std::uint8_t { off = 0, tsc = 1, monotonic = 2 };
 
 struct Fingerprint {
-  std::uint32_t byte_order;   // 0x01020304 as the creator stores it
+  std::uint32_t byte_order;  // 0x01020304 as the creator stores it
   std::uint16_t word_bytes;
   std::uint16_t cache_line;
   std::uint32_t page_bytes;
@@ -86,9 +86,9 @@ struct Header {
   std::uint64_t control_bytes;  // of the control area; where the data area begins
   std::uint64_t rows_offset;
   std::uint64_t groups_offset;
-  std::uint64_t group_stride;   // a GroupRow, its Ledger and its Histograms
+  std::uint64_t group_stride;  // a GroupRow, its Ledger and its Histograms
   std::uint64_t quota_offset;
-  std::uint64_t clock_mult;     // ns = ticks * mult >> shift
+  std::uint64_t clock_mult;  // ns = ticks * mult >> shift
   std::uint32_t clock_shift;
   std::uint32_t alignment;
   std::uint32_t endpoints_max;
@@ -96,15 +96,15 @@ struct Header {
   std::uint32_t ledger_entries;
   std::uint32_t max_deliveries;  // 0: without limit
   std::uint32_t uid_buckets;
-  std::uint8_t producers;        // ProducerMode
-  std::uint8_t consumers;        // ConsumerMode
-  std::uint8_t overflow;         // Overflow
+  std::uint8_t producers;  // ProducerMode
+  std::uint8_t consumers;  // ConsumerMode
+  std::uint8_t overflow;   // Overflow
   std::uint8_t metrics;
   ClockKind clock;
-  std::uint8_t lifetime;         // Lifetime
-  std::uint8_t drop_after;       // past max_deliveries: drop instead of the dead-letter queue
+  std::uint8_t lifetime;    // Lifetime
+  std::uint8_t drop_after;  // past max_deliveries: drop instead of the dead-letter queue
   std::uint8_t reserved0;
-  std::uint32_t grace_s;         // of ephemeral queues
+  std::uint32_t grace_s;  // of ephemeral queues
   char type[kTypeBytes];
   char dead_letter[kNameBytes];
   std::uint64_t reserved[13];
@@ -154,8 +154,8 @@ static_assert(offsetof(ClaimLine, last_time) == 8);
 static_assert(offsetof(ClaimLine, least_retired) == 16);
 
 struct alignas(kCacheLine) CloseLine {
-  AtomicU64 closed_at;         // kNoPosition, or where the stream ends
-  AtomicU32 exclusive_owner;   // of an exclusive producer side: row and incarnation; 0: nobody
+  AtomicU64 closed_at;        // kNoPosition, or where the stream ends
+  AtomicU32 exclusive_owner;  // of an exclusive producer side: row and incarnation; 0: nobody
   AtomicU32 reserved;
   AtomicU64 abandoned_claims;  // statistics
   AtomicU64 recoveries;
@@ -168,9 +168,9 @@ struct Side {
   LockLine producer_lock;  // shared: claims. exclusive: take-over, group table, refresh of the least retired
   ClaimLine claim;
   CloseLine close;
-  EventLine data;          // consumers wait here
-  EventLine space;         // producers wait here
-  LockLine table_lock;     // the endpoint table
+  EventLine data;       // consumers wait here
+  EventLine space;      // producers wait here
+  LockLine table_lock;  // the endpoint table
 };
 static_assert(sizeof(Side) == 384);
 static_assert(offsetof(Side, producer_lock) == 0);
@@ -204,9 +204,9 @@ struct alignas(kCacheLine) EndpointRow {
   AtomicU32 incarnation;  // 24 bits; how often the row has been used
   AtomicU32 pid;
   AtomicU32 uid;
-  AtomicU64 start_time;   // of the process: a reused pid is another process
-  AtomicU32 kind;         // RowKind
-  AtomicU32 group;        // of a consumer: group row
+  AtomicU64 start_time;  // of the process: a reused pid is another process
+  AtomicU32 kind;        // RowKind
+  AtomicU32 group;       // of a consumer: group row
   AtomicU32 group_incarnation;
   AtomicU32 flags;        // kRevoked
   AtomicU64 attached_ns;  // CLOCK_MONOTONIC
@@ -240,8 +240,8 @@ static_assert(offsetof(EndpointRow, base) == 256);
 enum class GroupState : std::uint32_t { free = 0, active = 1, marked = 2 };  // marked: leases are refused; to be freed
 
 struct alignas(kCacheLine) GroupRow {
-  AtomicU64 retired;      // positions before it are finished for this group
-  AtomicU32 state;        // GroupState; stored last when the group is added
+  AtomicU64 retired;  // positions before it are finished for this group
+  AtomicU32 state;    // GroupState; stored last when the group is added
   AtomicU32 incarnation;
   alignas(kCacheLine) os::RobustMutex mutex;
   // Under the mutex: the ledger's index (derived; rebuilt by every repair) and statistics.
@@ -257,7 +257,7 @@ struct alignas(kCacheLine) GroupRow {
   alignas(kCacheLine) AtomicU32 owner;  // row and incarnation; 0: nobody
   AtomicU32 takeover_count;             // how often in a row a consumer died at takeover_retired
   AtomicU64 takeover_retired;
-  AtomicU64 leased_to;                  // end of what was ever handed out
+  AtomicU64 leased_to;  // end of what was ever handed out
   // Written before the group is visible. Atomic, since a look that found no lock to hold may meet the row's next group.
   alignas(kCacheLine) AtomicU64 name[kNameBytes / 8];
   AtomicU8 start;

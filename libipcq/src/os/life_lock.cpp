@@ -34,7 +34,8 @@ void close_life_descriptors_in_child() {
   for (Slot& slot : g_slots) {
     const int fd = slot.fd.exchange(0, std::memory_order_relaxed) - 1;
     // A foreign close may have given the number to another file, which is not ours to close.
-    if (fd >= 0 && is_file(fd, slot.dev.load(std::memory_order_relaxed), slot.ino.load(std::memory_order_relaxed))) ::close(fd);
+    if (fd >= 0 && is_file(fd, slot.dev.load(std::memory_order_relaxed), slot.ino.load(std::memory_order_relaxed)))
+      ::close(fd);
   }
 }
 
@@ -118,9 +119,7 @@ LifeDescriptor& LifeDescriptor::operator=(LifeDescriptor&& other) noexcept {
   return *this;
 }
 
-bool LifeDescriptor::is_ours() const noexcept {
-  return fd_ >= 0 && is_file(fd_, dev_, ino_);
-}
+bool LifeDescriptor::is_ours() const noexcept { return fd_ >= 0 && is_file(fd_, dev_, ino_); }
 
 void LifeDescriptor::close() noexcept {
   if (fd_ < 0) return;

@@ -49,8 +49,8 @@ void Mapping::map_at(int fd, bool writable, std::size_t offset, std::size_t byte
   file.handle.handle = fd;
   file.handle.is_xsi = false;
   try {
-    new (storage) bip::mapped_region(file, writable ? bip::read_write : bip::read_only, static_cast<bip::offset_t>(offset),
-                                     bytes, at, MAP_SHARED | MAP_FIXED);
+    new (storage) bip::mapped_region(file, writable ? bip::read_write : bip::read_only,
+                                     static_cast<bip::offset_t>(offset), bytes, at, MAP_SHARED | MAP_FIXED);
   } catch (const bip::interprocess_exception& error) {
     throw std::system_error(error.get_native_error(), std::generic_category(), "mmap of the segment");
   }

@@ -34,7 +34,9 @@ constexpr std::uint64_t make_head(RecordState state, std::uint64_t length, std::
   return (std::uint64_t{high} << 32) | (std::uint64_t{static_cast<std::uint32_t>(state)} << 30) | length;
 }
 constexpr RecordState head_state(std::uint64_t head) noexcept { return static_cast<RecordState>((head >> 30) & 3U); }
-constexpr std::uint32_t head_length(std::uint64_t head) noexcept { return static_cast<std::uint32_t>(head) & kLengthMask; }
+constexpr std::uint32_t head_length(std::uint64_t head) noexcept {
+  return static_cast<std::uint32_t>(head) & kLengthMask;
+}
 constexpr std::uint32_t head_high(std::uint64_t head) noexcept { return static_cast<std::uint32_t>(head >> 32); }
 constexpr std::uint16_t head_tag(std::uint64_t head) noexcept { return static_cast<std::uint16_t>(head >> 32); }
 constexpr std::uint16_t head_flags(std::uint64_t head) noexcept { return static_cast<std::uint16_t>(head >> 48); }

@@ -1,0 +1,454 @@
+#include "api/consumer_impl.hpp"
+
+#include "api/names.hpp"
+#include "core/closing.hpp"
+#include "core/event_count.hpp"
+#include "core/producer_side.hpp"
+#include "core/ring.hpp"
+#include "core/stats.hpp"
+
+namespace ipcq::detail {
+namespace {
+
+constexpr std::uint32_t kDefaultMaxShared = 64;
+constexpr std::uint32_t kDefaultMaxExclusive = 256;
+constexpr std::uint32_t kMaxMessages = 4096;
+// An exclusive consumer's open leases: it keeps no ledger, but it allocates nothing after attach.
+constexpr std::size_t kOpenExclusive = 1024;
+// A claim in progress is given so many pauses (about a microsecond) before its owner is probed.
+constexpr int kClaimPauses = 40;
+// A consumer that spins watches the frontier; what comes by other ways (requeues) it looks for so often.
+constexpr std::uint32_t kPausesPerLook = 1024;
+constexpr std::uint32_t kPausesPerClock = 16;
+constexpr std::int64_t kEntryLook_ns = 1'000'000;
+
+core::AttachRequest request_of(core::GroupId group) noexcept {
+  return {layout::RowKind::consumer, group.row, group.incarnation};
+}
+
+bool nothing_yet(core::LeaseStep step) noexcept {
+  return step == core::LeaseStep::nothing || step == core::LeaseStep::claimed ||
+         step == core::LeaseStep::too_many_leases || step == core::LeaseStep::lock_held;
+}
+
+}  // namespace
+
+ConsumerImpl::ConsumerImpl(const std::shared_ptr<Segment>& segment, const ConsumerOptions& options, core::GroupId group)
+    : endpoint_(segment, segment->view(), request_of(group), options.wait), group_name_(options.group), group_(group) {
+  const core::View& view = endpoint_.view();
+  state_.owner = endpoint_.owner();
+  exclusive_ = core::is_exclusive_group(view, group_.row);
+  if (!exclusive_) {
+    // The row names the group; a removal that did not see the row has marked the group by now.
+    if (!core::group_is(view, group_.row, group_.incarnation)) {
+      segment->fail(Errc::no_such_group, "group '" + group_name_ + "' was removed", "add it again: ipcq group add");
+    }
+    return;
+  }
+  core::Owner holder = 0;
+  switch (core::join_exclusive(view, group_.row, group_.incarnation, state_, holder)) {
+    case core::Join::ok:
+      open_.reserve(kOpenExclusive);
+      return;
+    case core::Join::in_use:
+      segment->fail(Errc::in_use,
+                    "the exclusive consumer of group '" + group_name_ + "' lives: " + process_text(view, holder),
+                    "end that one first, or create the group with shared consumers");
+    case core::Join::group_removed:
+      segment->fail(Errc::no_such_group, "group '" + group_name_ + "' was removed", "add it again: ipcq group add");
+    case core::Join::timed_out:
+      segment->fail(Errc::timed_out, "a stopped process holds group '" + group_name_ + "'",
+                    "let it continue, or end it");
+    case core::Join::poisoned:
+      segment->fail(Errc::poisoned, "a repair met a state it cannot mend", "remove the queue and create it again");
+  }
+}
+
+ConsumerImpl::~ConsumerImpl() {
+  if (endpoint_.segment().forked()) return;
+  const core::View& view = endpoint_.view();
+  if (exclusive_) core::leave_exclusive(view, group_.row, state_);
+  endpoint_.detach();
+  core::remove_if_abandoned(view, group_);
+}
+
+core::LeaseTaken ConsumerImpl::attempt(const core::LeaseRequest& request, std::int64_t deadline_ns) {
+  const core::View& view = endpoint_.view();
+  // relaxed: removal wakes and is looked for again after every wake.
+  const std::uint32_t flags = view.frozen().flags.load(std::memory_order_relaxed);
+  core::LeaseTaken taken;
+  if ((flags & (layout::flag::kPoisoned | layout::flag::kRemoved)) != 0) {
+    taken.step = (flags & layout::flag::kPoisoned) != 0 ? core::LeaseStep::poisoned : core::LeaseStep::removed;
+    return taken;
+  }
+  if (exclusive_) {
+    if (open_.size() == kOpenExclusive) {
+      taken.step = core::LeaseStep::too_many_leases;
+      taken.front_owner = state_.owner;
+      return taken;
+    }
+    return core::lease_exclusive(view, group_.row, group_.incarnation, state_, request, open_.empty());
+  }
+  core::LeaseRequest probing = request;
+  if (front_seen_) {
+    const std::int64_t now = os::monotonic_ns();
+    probing.probe_front_due = now - front_probed_ns_ >= kBackstop_ns;
+  }
+  taken = core::lease(view, group_.row, group_.incarnation, state_.owner, probing, deadline_ns);
+  if (taken.step == core::LeaseStep::probe_front) {
+    front_probed_ns_ = os::monotonic_ns();
+    if (core::judge(view, taken.front_owner) == core::Verdict::dead) core::redeliver_dead(view, group_.row);
+    probing.probe_front_due = false;
+    taken = core::lease(view, group_.row, group_.incarnation, state_.owner, probing, deadline_ns);
+  }
+  front_seen_ = taken.front_owner != 0;
+  return taken;
+}
+
+void ConsumerImpl::look_at_claim(const core::LeaseTaken& taken) {
+  const core::View& view = endpoint_.view();
+  for (int pause = 0; pause < kClaimPauses; ++pause) {
+    if (core::peek_head(view, taken.stop) != taken.head) return;
+    __builtin_ia32_pause();
+  }
+  const std::int64_t now = os::monotonic_ns();
+  if (probed_position_ == taken.stop && probed_head_ == taken.head && now - probed_ns_ < kBackstop_ns) return;
+  probed_position_ = taken.stop;
+  probed_head_ = taken.head;
+  probed_ns_ = now;
+  const core::Owner claimer = detail::head_high(taken.head);
+  const bool dead = core::judge(view, claimer) == core::Verdict::dead;
+  living_claimer_ = dead ? 0 : claimer;
+  if (dead) core::abandon(view, taken.stop, claimer);
+}
+
+// Whether something was resolved that makes another attempt worth it at once.
+bool ConsumerImpl::retry_after_step(const core::LeaseTaken& taken) {
+  if (taken.step != core::LeaseStep::claimed) return false;
+  look_at_claim(taken);
+  return core::peek_head(endpoint_.view(), taken.stop) != taken.head;
+}
+
+Lease ConsumerImpl::lease(const Take& take) {
+  endpoint_.segment().check_usable();
+  const core::View& view = endpoint_.view();
+  core::LeaseRequest request;
+  request.max_messages = take.max_messages != 0 ? take.max_messages
+                         : exclusive_           ? kDefaultMaxExclusive
+                                                : kDefaultMaxShared;
+  request.min_messages = take.min_messages == 0 ? 1 : take.min_messages;
+  request.max_bytes = take.max_bytes;
+  if (request.max_messages > kMaxMessages || request.min_messages > kMaxMessages) {
+    endpoint_.segment().fail(Errc::invalid_option,
+                             "a lease takes at most " + std::to_string(kMaxMessages) + " messages", "ask for less");
+  }
+  if (take.max_messages == 0 && request.min_messages > request.max_messages)
+    request.max_messages = request.min_messages;
+  if (request.min_messages > request.max_messages) {
+    endpoint_.segment().fail(Errc::invalid_option, "min_messages is more than max_messages",
+                             "ask for no more than you take");
+  }
+  CallDeadline deadline(take.deadline);
+  request.take_what_is_there = deadline.is_now();
+  const bool sampled = view.metrics && leases_ % core::kSampling == 0;
+  const std::uint64_t asked = sampled ? view.stamp() : 0;
+
+  Lease lease;
+  core::LeaseTaken taken;
+  if (endpoint_.cancelled()) {
+    lease.outcome_ = Outcome::cancelled;
+    return lease;
+  }
+  taken = attempt(request, 0);
+  if (nothing_yet(taken.step)) {
+    if (retry_after_step(taken)) taken = attempt(request, 0);
+    if (nothing_yet(taken.step)) taken = wait_for_lease(request, deadline, taken);
+  }
+  if (taken.step != core::LeaseStep::leased) {
+    lease.outcome_ = outcome_of(taken);
+    if (lease.outcome_ == Outcome::blocked || lease.outcome_ == Outcome::too_many_leases)
+      lease.blocked_by_ = who_blocks(taken);
+    return lease;
+  }
+  lease.impl_ = this;
+  lease.outcome_ = Outcome::ok;
+  lease.base_ = view.data;
+  lease.mask_ = view.mask;
+  lease.alignment_ = view.alignment;
+  lease.begin_ = taken.begin;
+  lease.end_ = taken.end;
+  lease.word_ = taken.word;
+  lease.entry_ = taken.entry;
+  lease.messages_ = taken.messages;
+  lease.deliveries_ = taken.deliveries;
+  lease.first_time_ = taken.first_time;
+  lease.sampled_ = sampled;
+  if (sampled) {
+    lease.asked_ = asked;
+    lease.leased_ = view.stamp();
+  }
+  if (exclusive_) {
+    lease.word_ = next_serial_++;
+    open_.push_back({lease.word_, taken.begin, taken.end});
+  }
+  ++leases_;
+  auto& counters = endpoint_.counters();
+  core::add(counters.messages, taken.messages);
+  core::add(counters.bytes, taken.bytes);
+  core::add(counters.batches, 1);
+  acquire();
+  return lease;
+}
+
+core::LeaseTaken ConsumerImpl::wait_for_lease(core::LeaseRequest request, CallDeadline& deadline, core::LeaseTaken taken) {
+  const core::View& view = endpoint_.view();
+  auto& side = view.side();
+  const std::int64_t deadline_ns = deadline.is_now() ? 0 : deadline.ns();
+  core::finish_close(view);
+  if (deadline.is_now()) {
+    // Who never sleeps meets no backstop: so a poll that found nothing looks for the dead, at most as often as a sleeper.
+    const std::int64_t now = os::monotonic_ns();
+    if (now - polled_ns_ >= kBackstop_ns) {
+      polled_ns_ = now;
+      endpoint_.backstop();
+    }
+    if (taken.step == core::LeaseStep::nothing) return attempt(request, 0);
+  }
+  const auto again = [&] {
+    // Producers short of room would wait for what we wait to get more of.
+    if (core::somebody_waits(side.space)) request.take_what_is_there = true;
+    taken = attempt(request, 0);
+    if (nothing_yet(taken.step) && retry_after_step(taken)) taken = attempt(request, 0);
+    return nothing_yet(taken.step);
+  };
+  bool slept = false;
+  for (;;) {
+    std::int64_t now = deadline.is_now() ? 0 : os::monotonic_ns();
+    if (endpoint_.cancelled()) return taken;
+    if (now >= deadline_ns) {
+      request.take_what_is_there = true;
+      again();
+      return taken;
+    }
+    const std::int64_t spin_until = endpoint_.spin_until(now, deadline_ns);
+    std::int64_t backstop = now + kBackstop_ns;
+    for (std::uint32_t pauses = 1; now < spin_until; ++pauses) {
+      __builtin_ia32_pause();
+      const bool changed = core::peek_head(view, taken.stop) != taken.head;
+      if (changed || pauses % kPausesPerLook == 0) {
+        if (!again()) return taken;
+        if (endpoint_.cancelled()) return taken;
+      }
+      if (pauses % kPausesPerClock == 0) {
+        now = os::monotonic_ns();
+        if (now >= backstop) {
+          endpoint_.backstop();
+          backstop = now + kBackstop_ns;
+        }
+      }
+    }
+    if (now >= deadline_ns) continue;
+    const std::uint32_t armed = core::arm(side.data);
+    core::finish_close(view);
+    if (!again()) return taken;
+    if (endpoint_.cancelled()) return taken;
+    if (!slept) core::add(endpoint_.counters().waits, 1);
+    slept = true;
+    // An ack publishes no data, so whoever waits for a ledger entry looks again every millisecond.
+    const bool for_entry = taken.step == core::LeaseStep::too_many_leases;
+    const std::int64_t look_ns = for_entry ? os::monotonic_ns() + kEntryLook_ns : os::kNoDeadline;
+    endpoint_.sleep_once(side.data, armed, deadline_ns < look_ns ? deadline_ns : look_ns);
+    if (!again()) return taken;
+  }
+}
+
+Outcome ConsumerImpl::outcome_of(const core::LeaseTaken& taken) const noexcept {
+  if (endpoint_.cancelled()) return Outcome::cancelled;
+  switch (taken.step) {
+    case core::LeaseStep::leased:
+      return Outcome::ok;
+    case core::LeaseStep::claimed:
+      return living_claimer_ != 0 && living_claimer_ == detail::head_high(taken.head) ? Outcome::blocked : Outcome::empty;
+    case core::LeaseStep::lock_held:
+      return Outcome::blocked;
+    case core::LeaseStep::drained:
+      return Outcome::closed;
+    case core::LeaseStep::too_many_leases:
+      return Outcome::too_many_leases;
+    case core::LeaseStep::group_removed:
+      return Outcome::group_removed;
+    case core::LeaseStep::removed:
+      return Outcome::removed;
+    case core::LeaseStep::poisoned:
+      return Outcome::poisoned;
+    case core::LeaseStep::damaged:
+      return Outcome::damaged;
+    default:
+      return Outcome::empty;
+  }
+}
+
+std::shared_ptr<const BlockedBy> ConsumerImpl::who_blocks(const core::LeaseTaken& taken) const {
+  const core::View& view = endpoint_.view();
+  switch (taken.step) {
+    case core::LeaseStep::claimed:
+      return describe(view, detail::head_high(taken.head), "claim",
+                      view.stamp_difference_ns(core::peek_time(view, taken.stop), view.stamp()));
+    case core::LeaseStep::too_many_leases:
+      return describe(view, taken.front_owner, "lease", 0);
+    case core::LeaseStep::lock_held: {
+      auto by = std::make_shared<BlockedBy>();
+      by->what = "group mutex";
+      by->pid = view.group(group_.row).mutex.holder();
+      by->command = os::command_of(by->pid);
+      return by;
+    }
+    default:
+      return nullptr;
+  }
+}
+
+Outcome ConsumerImpl::ack(Lease& lease) {
+  const core::View& view = endpoint_.view();
+  Outcome outcome = Outcome::ok;
+  if (exclusive_) {
+    if (open_.empty() || open_.front().serial != lease.word_) {
+      for (const Open& open : open_) {
+        if (open.serial != lease.word_) continue;
+        lease.taken_.store(false, std::memory_order_relaxed);  // relaxed: an exclusive lease belongs to one thread
+        endpoint_.segment().fail(Errc::out_of_order, "an exclusive consumer's leases are acked in order",
+                                 "ack the older ones first");
+      }
+      outcome = Outcome::disowned;  // given back with an older one
+    } else {
+      outcome = core::ack_exclusive(view, group_.row, state_, lease.end_);
+      open_.erase(open_.begin());
+    }
+  } else {
+    outcome = core::ack(view, group_.row, group_.incarnation, lease.entry_, lease.word_);
+  }
+  if (outcome == Outcome::ok) note_finished(lease, lease.messages_);
+  finish(lease);
+  return outcome;
+}
+
+Outcome ConsumerImpl::ack_first(Lease& lease, std::uint32_t first_messages, Deadline deadline) {
+  const core::View& view = endpoint_.view();
+  const auto keep = [&](Outcome outcome) {
+    lease.taken_.store(false, std::memory_order_release);  // R:handle, with A:handle: the lease stays, changed or not
+    return outcome;
+  };
+  if (first_messages == 0) return keep(Outcome::ok);
+  if (first_messages > lease.messages_) {
+    const std::uint32_t have = lease.messages_;
+    keep(Outcome::ok);
+    endpoint_.segment().fail(
+        Errc::invalid_option,
+        "the lease has " + std::to_string(have) + " messages left, not " + std::to_string(first_messages),
+        "ack no more than there are");
+  }
+  if (first_messages == lease.messages_) return ack(lease);
+  const core::Walk first = core::walk(view, lease.begin_, lease.end_, first_messages, UINT64_MAX);
+  if (first.messages != first_messages) return keep(Outcome::damaged);
+  const core::Walk rest = core::walk(view, first.end, lease.end_, 1, UINT64_MAX);
+  Outcome outcome = Outcome::ok;
+  core::LeaseTaken taken;
+  taken.begin = lease.begin_;
+  taken.end = lease.end_;
+  taken.entry = lease.entry_;
+  taken.word = lease.word_;
+  if (exclusive_) {
+    if (open_.empty() || open_.front().serial != lease.word_)
+      return ack(lease);  // out of order, or given back: as there
+    outcome = core::ack_exclusive(view, group_.row, state_, first.end);
+    if (outcome == Outcome::ok) open_.front().begin = first.end;
+  } else {
+    CallDeadline call(deadline);
+    const std::int64_t deadline_ns = call.is_now() ? 0 : call.ns();
+    outcome = core::ack_first(view, group_.row, group_.incarnation, first.end, deadline_ns, taken);
+  }
+  if (outcome == Outcome::timed_out || outcome == Outcome::too_many_leases) return keep(outcome);
+  if (outcome != Outcome::ok) {
+    finish(lease);
+    return outcome;
+  }
+  note_finished(lease, first_messages);
+  lease.begin_ = first.end;
+  lease.entry_ = taken.entry;
+  lease.word_ = taken.word;
+  lease.messages_ -= first_messages;
+  lease.first_time_ = rest.first_time;
+  return keep(Outcome::ok);
+}
+
+Outcome ConsumerImpl::requeue(Lease& lease) {
+  const core::View& view = endpoint_.view();
+  Outcome outcome = Outcome::disowned;
+  if (exclusive_) {
+    for (std::size_t i = 0; i < open_.size(); ++i) {
+      if (open_[i].serial != lease.word_) continue;
+      // This one and all later ones are delivered again, one message at a time.
+      if (state_.position > state_.one_by_one_to) state_.one_by_one_to = state_.position;
+      state_.deliveries = lease.deliveries_ < core::kDeliveriesMax ? lease.deliveries_ + 1 : lease.deliveries_;
+      state_.position = open_[i].begin;
+      open_.resize(i);
+      outcome = Outcome::ok;
+      break;
+    }
+  } else {
+    outcome = core::requeue(view, group_.row, lease.entry_, lease.word_);
+  }
+  finish(lease);
+  return outcome;
+}
+
+void ConsumerImpl::note_finished(const Lease& lease, std::uint32_t messages) noexcept {
+  if (!lease.sampled_) return;
+  const core::View& view = endpoint_.view();
+  const std::uint64_t created = lease.first_time_;
+  const std::uint64_t acked = view.stamp();
+  if (acked == 0) return;
+  // relaxed: a lease may be acked from several threads' hands.
+  endpoint_.counters().processing_ticks.fetch_add((acked - lease.leased_) * core::kSampling, std::memory_order_relaxed);
+  auto& histograms = view.histograms(group_.row);
+  // queue + transfer + processing = latency, exactly: c ≤ max(a, c) ≤ l ≤ k on the queue's one clock.
+  const std::uint64_t arrived = lease.asked_ > created ? lease.asked_ : created;
+  const std::uint64_t queue = view.stamp_difference_ns(created, arrived);
+  const std::uint64_t transfer = view.stamp_difference_ns(arrived, lease.leased_);
+  const std::uint64_t processing = view.stamp_difference_ns(lease.leased_, acked);
+  core::record(histograms.queue, queue, messages);
+  core::record(histograms.transfer, transfer, messages);
+  core::record(histograms.processing, processing, messages);
+  core::record(histograms.latency, queue + transfer + processing, messages);
+}
+
+void ConsumerImpl::forget(Lease& lease) noexcept { finish(lease); }
+
+void ConsumerImpl::finish(Lease& lease) noexcept {
+  lease.impl_ = nullptr;
+  lease.finished_ = true;
+  lease.messages_ = 0;
+  release();
+}
+
+void ConsumerImpl::acquire() noexcept {
+  // relaxed: this thread holds a reference already.
+  if (exclusive_) {
+    references_.store(references_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);  // one thread
+  } else {
+    references_.fetch_add(1, std::memory_order_relaxed);
+  }
+}
+
+void ConsumerImpl::release() noexcept {
+  if (exclusive_) {
+    const std::int64_t left = references_.load(std::memory_order_relaxed) - 1;  // relaxed: one thread
+    references_.store(left, std::memory_order_relaxed);
+    if (left == 0) delete this;
+    return;
+  }
+  // acq_rel: R:references before the last one's delete, A:references in it; it sees what all others did.
+  if (references_.fetch_sub(1, std::memory_order_acq_rel) == 1) delete this;
+}
+
+}  // namespace ipcq::detail

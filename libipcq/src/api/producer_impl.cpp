@@ -1,0 +1,243 @@
+#include "api/producer_impl.hpp"
+
+#include "api/names.hpp"
+#include "core/closing.hpp"
+#include "core/event_count.hpp"
+#include "core/groups.hpp"
+#include "core/ledger.hpp"
+#include "core/ring.hpp"
+#include "core/room.hpp"
+#include "core/stats.hpp"
+
+namespace ipcq::detail {
+namespace {
+
+// A producer that spins for room tries to free some so often: each try takes groups' mutexes, which members fight for.
+constexpr std::uint32_t kLooksPerTry = 256;
+
+}  // namespace
+
+ProducerImpl::ProducerImpl(std::shared_ptr<Segment> segment, const ProducerOptions& options)
+    : endpoint_(segment, segment->writable_view(), {layout::RowKind::producer, 0, 0}, options.wait) {
+  state_.owner = endpoint_.owner();
+  const core::View& view = endpoint_.view();
+  if (!view.exclusive()) return;
+  core::Owner holder = 0;
+  switch (core::take_over_producer(view, state_, holder)) {
+    case core::TakeOver::ok:
+      return;
+    case core::TakeOver::in_use:
+      segment->fail(Errc::in_use, "its exclusive producer lives: " + process_text(view, holder),
+                    "end that one first, or create the queue with shared producers");
+    case core::TakeOver::timed_out:
+      segment->fail(Errc::timed_out, "a stopped process holds the producer side", "let it continue, or end it");
+    case core::TakeOver::poisoned:
+      segment->fail(Errc::poisoned, "a repair met a state it cannot mend", "remove the queue and create it again");
+    case core::TakeOver::damaged:
+      segment->fail(Errc::damaged, "its newest records contradict themselves", "remove the queue and create it again");
+  }
+}
+
+ProducerImpl::~ProducerImpl() {
+  if (endpoint_.view().exclusive() && !endpoint_.segment().forked()) core::leave_producer(endpoint_.view(), state_);
+}
+
+Claim ProducerImpl::claim(Room room, Deadline deadline) {
+  endpoint_.segment().check_usable();
+  const core::View& view = endpoint_.view();
+  if (open_) {
+    endpoint_.segment().fail(Errc::claim_open, "this producer has a claim open", "commit or abort it first");
+  }
+  const std::uint64_t messages = room.messages == 0 ? 1 : room.messages;
+  const std::uint64_t need = core::need_of(view, messages, room.bytes, room.bytes_each);
+  const std::uint64_t largest = room.bytes_each != 0 ? room.bytes_each : room.bytes / messages;
+  if (need > view.need_max() || largest > view.message_bytes_max()) {
+    endpoint_.segment().fail(Errc::too_big,
+                             "a claim of " + std::to_string(messages) + " messages and " + std::to_string(room.bytes) +
+                                 " bytes can never fit (a claim: " + size_text(view.need_max()) +
+                                 " with headers, a message: " + size_text(view.message_bytes_max()) + ")",
+                             "send less at once, or create the queue with a larger capacity");
+  }
+  Claim claim;
+  core::ClaimTaken taken;
+  CallDeadline call(deadline);
+  Outcome outcome = endpoint_.cancelled() ? Outcome::cancelled : core::claim(view, state_, need, 0, taken);
+  if (outcome == Outcome::full || outcome == Outcome::blocked) {
+    outcome = wait_for_claim(need, call, taken);
+    if (outcome == Outcome::full || outcome == Outcome::blocked) {
+      core::add(endpoint_.counters().refusals, 1);
+      claim.blocked_by_ = who_holds_room(need);
+    }
+  } else if (outcome == Outcome::closed) {
+    core::finish_close(view);
+  }
+  claim.outcome_ = outcome;
+  if (outcome != Outcome::ok) return claim;
+  claim.impl_ = this;
+  claim.base_ = view.data_writable + (taken.position & view.mask);
+  claim.need_ = need;
+  claim.alignment_ = view.alignment;
+  claim.time_ = taken.time;
+  claim.position_ = taken.position;
+  claim.bytes_left_ = claim.bytes_room_ = room.bytes_each != 0 ? messages * room.bytes_each : room.bytes;
+  claim.bytes_each_ = room.bytes_each != 0 ? room.bytes_each : view.message_bytes_max();
+  claim.messages_left_ = static_cast<std::uint32_t>(messages);
+  open_ = true;
+  return claim;
+}
+
+Outcome ProducerImpl::wait_for_claim(std::uint64_t need, CallDeadline& deadline, core::ClaimTaken& taken) {
+  const core::View& view = endpoint_.view();
+  auto& side = view.side();
+  const auto claimed_to = [&] {
+    const std::uint64_t position = view.exclusive()
+                                       ? state_.position
+                                       : side.claim.claim_position.load(std::memory_order_relaxed);  // relaxed: a hint
+    return position + need + view.alignment;
+  };
+  // Consumers that wait for more messages than there is room for take what is there, when they see that somebody is short.
+  const auto announce = [&] {
+    const std::uint32_t armed = core::arm(side.space);
+    core::publish_fenced(side.data);
+    return armed;
+  };
+  announce();
+  if (deadline.is_now()) {
+    // Who never sleeps meets no backstop: so a poll that found no room looks for the dead, at most as often as a sleeper.
+    const std::int64_t now = os::monotonic_ns();
+    if (now - polled_ns_ >= kBackstop_ns) {
+      polled_ns_ = now;
+      endpoint_.backstop();
+    }
+  }
+  // Free some, then look once more: `full` is answered only after a look that follows an attempt to free room.
+  core::RoomFreed freed = core::free_room(view, claimed_to());
+  Outcome outcome = core::claim(view, state_, need, 0, taken);
+  const std::int64_t deadline_ns = deadline.is_now() ? 0 : deadline.ns();
+  bool slept = false;
+  while (outcome == Outcome::full || outcome == Outcome::blocked) {
+    if (endpoint_.cancelled()) return Outcome::cancelled;
+    if (outcome == Outcome::full && freed.rejects) return Outcome::full;
+    std::int64_t now = deadline.is_now() ? 0 : os::monotonic_ns();
+    if (now >= deadline_ns) return outcome;
+
+    if (outcome == Outcome::blocked) {
+      // A stopped process holds the producer side: wait for its mutex itself, a backstop at a time.
+      endpoint_.backstop();
+      outcome =
+          core::claim(view, state_, need, deadline_ns < now + kBackstop_ns ? deadline_ns : now + kBackstop_ns, taken);
+      continue;
+    }
+
+    // Spin: acks do not retire by themselves, so a look now and then must.
+    const std::int64_t spin_until = endpoint_.spin_until(now, deadline_ns);
+    std::int64_t backstop = now + kBackstop_ns;
+    for (std::uint32_t looks = 1; now < spin_until; ++looks) {
+      __builtin_ia32_pause();
+      if (looks % kLooksPerTry == 0) {
+        announce();
+        freed = core::free_room(view, claimed_to());
+        outcome = core::claim(view, state_, need, 0, taken);
+        if ((outcome != Outcome::full && outcome != Outcome::blocked) || freed.rejects || endpoint_.cancelled()) break;
+        now = os::monotonic_ns();
+        if (now >= backstop) {
+          endpoint_.backstop();
+          backstop = now + kBackstop_ns;
+        }
+      }
+    }
+    if (outcome != Outcome::full && outcome != Outcome::blocked) return outcome;
+    if (now >= deadline_ns || (freed.rejects && outcome == Outcome::full)) continue;
+
+    // Sleep: first the bit, then retire and look again (somebody's ack may have come before the bit).
+    const std::uint32_t armed = announce();
+    freed = core::free_room(view, claimed_to());
+    outcome = core::claim(view, state_, need, 0, taken);
+    if ((outcome == Outcome::full || outcome == Outcome::blocked) && !freed.rejects && !endpoint_.cancelled()) {
+      const std::int64_t before = os::monotonic_ns();
+      if (!slept) core::add(endpoint_.counters().waits, 1);
+      slept = true;
+      endpoint_.sleep_once(side.space, armed, deadline_ns);
+      core::add(endpoint_.counters().wait_ns, static_cast<std::uint64_t>(os::monotonic_ns() - before));
+      freed = core::free_room(view, claimed_to());
+      outcome = core::claim(view, state_, need, 0, taken);
+    }
+  }
+  return outcome;
+}
+
+std::shared_ptr<const BlockedBy> ProducerImpl::who_holds_room(std::uint64_t need) const {
+  const core::View& view = endpoint_.view();
+  // A report, taken without locks: relaxed and acquire loads of words that may change under us.
+  for (std::uint32_t i = 0; i < view.groups_max; ++i) {
+    auto& row = view.group(i);
+    if (core::state_of(row) != layout::GroupState::active) continue;
+    const std::uint64_t retired = row.retired.load(std::memory_order_relaxed);
+    if (retired + view.capacity >=
+        view.side().claim.claim_position.load(std::memory_order_relaxed) + need + view.alignment)
+      continue;
+    if (core::is_exclusive_group(view, i)) {
+      const core::Owner owner = row.owner.load(std::memory_order_relaxed);
+      if (owner != 0) return describe(view, owner, "lease", 0);
+      continue;
+    }
+    for (std::uint32_t number = 0; number < view.ledger_entries; ++number) {
+      const layout::LedgerEntry& entry = view.entries(i)[number];
+      const std::uint64_t word = entry.word.load(std::memory_order_relaxed);
+      if (core::word_state(word) != core::EntryState::leased || entry.begin.load(std::memory_order_relaxed) != retired)
+        continue;
+      return describe(view, core::word_owner(word), "lease",
+                      view.stamp_difference_ns(entry.leased_at.load(std::memory_order_relaxed), view.stamp()));
+    }
+  }
+  if (view.side().producer_lock.mutex.holder() != 0) {
+    auto by = std::make_shared<BlockedBy>();
+    by->what = "producer mutex";
+    by->pid = view.side().producer_lock.mutex.holder();
+    by->command = os::command_of(by->pid);
+    return by;
+  }
+  return nullptr;
+}
+
+Outcome ProducerImpl::commit(Claim& claim) {
+  if (claim.messages_ == 0) return abort(claim);
+  const core::View& view = endpoint_.view();
+  const Outcome outcome = core::commit(view, state_, claim.position_, claim.need_, claim.used_, claim.first_head_);
+  if (outcome == Outcome::ok) {
+    auto& counters = endpoint_.counters();
+    core::add(counters.messages, claim.messages_);
+    core::add(counters.bytes, claim.bytes());
+    core::add(counters.batches, 1);
+  }
+  finish(claim);
+  return outcome;
+}
+
+Outcome ProducerImpl::abort(Claim& claim) noexcept {
+  const Outcome outcome = core::abort(endpoint_.view(), state_, claim.position_, claim.need_);
+  finish(claim);
+  return outcome;
+}
+
+void ProducerImpl::forget(Claim& claim) noexcept { finish(claim); }
+
+void ProducerImpl::finish(Claim& claim) noexcept {
+  claim.impl_ = nullptr;
+  claim.finished_ = true;
+  claim.bytes_left_ = 0;
+  claim.messages_left_ = 0;
+  open_ = false;
+  delete_if_unused();
+}
+
+void ProducerImpl::release_handle() noexcept {
+  handle_ = false;
+  delete_if_unused();
+}
+
+void ProducerImpl::delete_if_unused() noexcept {
+  if (!handle_ && !open_) delete this;
+}
+
+}  // namespace ipcq::detail
