@@ -38,7 +38,8 @@ class ListTest(CliTest):
         nobody = {"PRODUCERS": "0", "CONSUMERS": "0", "OWNER": owner}
         self.assertEqual(rows["first"], {"NAME": "first", "CAPACITY": "8M", "DEPTH": "0B", "GROUPS": "1",
                                          "STATE": "closed", **nobody})
-        self.assertEqual(rows["second"], {"NAME": "second", "CAPACITY": "64K", "GROUPS": "2", "STATE": "open", **nobody})
+        self.assertEqual(rows["second"], {"NAME": "second", "CAPACITY": "64K", "GROUPS": "2", "STATE": "open",
+                                          **nobody})
         self.assertRegex(depth, r"^[\d.]+K$")
 
     def test_who_is_attached_is_counted(self):

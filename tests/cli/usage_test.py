@@ -2,9 +2,11 @@
 """What is typed: verbs, options, sizes, durations, names, and the help that answers mistakes."""
 
 import os
+import re
 import subprocess
 
-from ipcq_cli import (DONE, ERROR, MISSING, USAGE, BROKEN_PIPE, CliTest, default_signals, main, program)
+from ipcq_cli import (BROKEN_PIPE, DONE, ERROR, INTERRUPTED, MISSING, SOURCE, USAGE, CliTest, default_signals, main,
+                      program)
 
 VERBS = ["create", "ls", "stat", "put", "get", "close", "group", "rm", "help"]
 
@@ -23,7 +25,7 @@ class HelpTest(CliTest):
             with self.subTest(verb=verb):
                 out, err = self.ipcq(verb, "--help")
                 self.assertTrue(out.startswith(f"usage: ipcq {verb} ".encode()), out)
-                self.assertIn(f"Example:\n  ", out.decode())
+                self.assertIn("Example:\n  ", out.decode())
                 self.assertIn(f"ipcq {verb}", out.decode().split("Example:")[1])
                 self.assertEqual(err, "")
                 self.assertEqual(self.ipcq("help", verb)[0], out)
@@ -37,6 +39,40 @@ class HelpTest(CliTest):
         out, err = self.ipcq("--version")
         self.assertRegex(out.decode(), r"\Aipcq \d+\.\d+\.\d+\n\Z")
         self.assertEqual(err, "")
+
+
+class DocumentTest(CliTest):
+    """docs/command-line.md has the options of each verb's help, and no others."""
+
+    def options_of_help(self, text, title):
+        """The options listed under a title of a help text."""
+        section = text.split(f"\n{title}:\n")[1].split("\n\n")[0] if f"\n{title}:\n" in text else ""
+        first_words = re.findall(r"^  (-.*?)(?:  |$)", section, re.MULTILINE)
+        return {option for words in first_words for option in re.findall(r"--?[a-z0-9][a-z-]*", words)}
+
+    def options_of_document(self, text, title):
+        """The options in the tables of a section."""
+        section = re.split(r"\n##", text.split(f"# {title}\n", 1)[1])[0]
+        cells = re.findall(r"^\| (`-.*?`) \|", section, re.MULTILINE)
+        return {option for cell in cells for option in re.findall(r"(?<=`)--?[a-z0-9][a-z-]*", cell)}
+
+    def test_every_option_is_documented_and_nothing_else(self):
+        document = (SOURCE / "docs" / "command-line.md").read_text()
+        for verb in VERBS:
+            with self.subTest(verb=verb):
+                text = self.ipcq(verb, "--help")[0].decode()
+                self.assertEqual(self.options_of_document(document, verb), self.options_of_help(text, "Options"))
+                self.assertEqual(self.options_of_document(document, "Global options"),
+                                 self.options_of_help(text, "Global options"))
+        self.assertIn("--capacity", self.options_of_document(document, "create"))
+        self.assertIn("-0", self.options_of_document(document, "put"))
+
+    def test_every_exit_code_is_documented(self):
+        document = (SOURCE / "docs" / "command-line.md").read_text()
+        codes = re.findall(r"^\| (\d+) \|", document.split("## Exit codes")[1], re.MULTILINE)
+        self.assertEqual(list(map(int, codes)), [*range(9), INTERRUPTED, BROKEN_PIPE])
+        text = self.ipcq("--help")[0].decode().split("Exit codes:")[1].split("\n\n")[0]
+        self.assertEqual(re.findall(r"(?:\A|, |,\n) ?(\d+) ", text), codes)
 
 
 class MistakeTest(CliTest):

@@ -25,9 +25,9 @@ class Written:
         """Of `count` lines exactly those from `first` on are left in the queue."""
         self.assertEqual(self.get("q", status=DONE if first < count else NOTHING), lines(count - first, first))
 
-    def blocked_get(self):
-        """A get that stands in write(), because its pipe is full and nobody reads it."""
-        process = self.start("get", "q")
+    def blocked_get(self, *arguments, **options):
+        """A get that cannot write on, because its pipe is full and nobody reads it."""
+        process = self.start("get", "q", *arguments, **options)
         seen = []
 
         def stands():
@@ -131,7 +131,8 @@ class Written:
         self.put("q", data, "--close")
         read_end, write_end = os.pipe()
         os.set_blocking(write_end, False)
-        process = self.start("get", "q", "--follow", stdout=write_end)
+        # Batches larger than PIPE_BUF, so that a write takes a part of them only, and not all or nothing.
+        process = self.blocked_get("--follow", "--batch", 4096, stdout=write_end)
         os.close(write_end)
         with os.fdopen(read_end, "rb") as pipe:
             self.assertEqual(pipe.read(), data)
