@@ -1,6 +1,5 @@
 #include "ipcq/error.hpp"
 
-#include <cstring>
 #include <string>
 
 namespace ipcq {
@@ -16,13 +15,13 @@ class Category final : public std::error_category {
 }  // namespace
 
 const std::error_category& error_category() noexcept {
-  static const Category category;
-  return category;
+  static const Category kCategory;
+  return kCategory;
 }
 
 Error::Error(Errc code, const std::string& message, int system_errno)
     : std::system_error(make_error_code(code)),
-      message_(system_errno == 0 ? message : message + " (" + std::strerror(system_errno) + ")"),
+      message_(system_errno == 0 ? message : message + " (" + std::generic_category().message(system_errno) + ")"),
       system_errno_(system_errno) {}
 
 Error::~Error() = default;

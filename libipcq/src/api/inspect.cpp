@@ -355,10 +355,10 @@ QueueInfo inspect_segment(const Segment& segment) {
 }  // namespace detail
 
 QueueInfo inspect(std::string_view name, const OpenOptions& options) {
-  detail::Place place = detail::place_of(name, options.directory);
+  const detail::Place place = detail::place_of(name, options.directory);
   detail::OpenedFile file =
       detail::open_file(place, detail::Access::read_only, detail::Depth::whole, options.trusted_owners);
-  const auto segment = detail::Segment::map(std::move(place), std::move(file), detail::Access::read_only);
+  const auto segment = detail::Segment::map(place, std::move(file), detail::Access::read_only);
   return detail::inspect_segment(*segment);
 }
 

@@ -53,10 +53,10 @@ QueueSummary summary_of(const std::string& directory, const std::string& file_na
   }
   if (summary.leftover) return summary;
   try {
-    detail::Place place = detail::place_of(summary.name, directory);
+    const detail::Place place = detail::place_of(summary.name, directory);
     detail::OpenedFile file =
         detail::open_file(place, detail::Access::read_only, detail::Depth::whole, options.trusted_owners);
-    look_inside(*detail::Segment::map(std::move(place), std::move(file), detail::Access::read_only), summary);
+    look_inside(*detail::Segment::map(place, std::move(file), detail::Access::read_only), summary);
   } catch (const Error& error) {
     summary.problem = error.errc();
     summary.problem_text = error.what();
@@ -76,6 +76,7 @@ std::vector<QueueSummary> list(const OpenOptions& options) {
     throw Error(code, "directory " + directory + " cannot be listed; make it, or name another (--dir, IPCQ_DIR)", errno);
   }
   std::vector<QueueSummary> summaries;
+  // NOLINTNEXTLINE(concurrency-mt-unsafe): the stream is this call's own
   while (const dirent* entry = ::readdir(entries.get())) {
     const std::string file_name = entry->d_name;
     const bool queue =

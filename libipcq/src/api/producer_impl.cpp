@@ -17,7 +17,7 @@ constexpr std::uint32_t kLooksPerTry = 256;
 
 }  // namespace
 
-ProducerImpl::ProducerImpl(std::shared_ptr<Segment> segment, const ProducerOptions& options)
+ProducerImpl::ProducerImpl(const std::shared_ptr<Segment>& segment, const ProducerOptions& options)
     : endpoint_(segment, segment->writable_view(), {layout::RowKind::producer, 0, 0}, options.wait) {
   state_.owner = endpoint_.owner();
   const core::View& view = endpoint_.view();

@@ -12,7 +12,7 @@ namespace ipcq::detail {
 class ProducerImpl {
  public:
   /// Throws Error as Queue::producer.
-  ProducerImpl(std::shared_ptr<Segment> segment, const ProducerOptions& options);
+  ProducerImpl(const std::shared_ptr<Segment>& segment, const ProducerOptions& options);
   ~ProducerImpl();
   ProducerImpl(const ProducerImpl&) = delete;
   ProducerImpl& operator=(const ProducerImpl&) = delete;

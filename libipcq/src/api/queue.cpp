@@ -108,10 +108,10 @@ Queue Queue::create_checked(std::string_view name, const CreateOptions& options,
 
 Queue Queue::open_checked(std::string_view name, const OpenOptions& options, std::uint32_t header_layout) {
   check_header_layout(header_layout);
-  detail::Place place = detail::place_of(name, options.directory);
+  const detail::Place place = detail::place_of(name, options.directory);
   detail::OpenedFile file =
       detail::open_file(place, detail::Access::read_write, detail::Depth::whole, options.trusted_owners);
-  return Queue(Segment::map(std::move(place), std::move(file), detail::Access::read_write), false);
+  return Queue(Segment::map(place, std::move(file), detail::Access::read_write), false);
 }
 
 Queue Queue::open_or_create_checked(std::string_view name, const CreateOptions& options, std::uint32_t header_layout) {

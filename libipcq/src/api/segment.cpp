@@ -31,7 +31,7 @@
 namespace ipcq::detail {
 namespace {
 
-constexpr std::uint64_t kCapacityMin = 64 * 1024;
+constexpr std::uint64_t kCapacityMin = std::uint64_t{64} << 10;
 constexpr std::uint64_t kCapacityMax = layout::kCapacityMax;
 
 [[noreturn]] void bad_option(const Place& place, const std::string& what) {
@@ -170,7 +170,7 @@ Segment::~Segment() {
   if (forked()) mapping_.disown();
 }
 
-std::shared_ptr<Segment> Segment::map(Place place, OpenedFile file, Access access) {
+std::shared_ptr<Segment> Segment::map(const Place& place, OpenedFile file, Access access) {
   os::watch_forks();
   if (access == Access::read_write && !os::robust_mutexes_work()) {
     detail::fail(

@@ -20,7 +20,7 @@ class Segment {
   /// Creates the file, formats it, adds its groups, gives it its name. Throws Error.
   static std::shared_ptr<Segment> create(const Place& place, const CreateOptions& options);
   /// Maps an opened file. Throws Error.
-  static std::shared_ptr<Segment> map(Place place, OpenedFile file, Access access);
+  static std::shared_ptr<Segment> map(const Place& place, OpenedFile file, Access access);
   ~Segment();
   Segment(const Segment&) = delete;
   Segment& operator=(const Segment&) = delete;

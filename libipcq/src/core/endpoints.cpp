@@ -22,12 +22,12 @@ Locked lock_table(const View& view) noexcept {
 }  // namespace
 
 std::uint64_t own_image() noexcept {
-  static const std::uint64_t image = [] {
+  static const std::uint64_t kImage = [] {
     std::uint64_t number = 0;
     if (::getrandom(&number, sizeof number, GRND_NONBLOCK) != sizeof number) number = os::tsc();
     return number | 1;
   }();
-  return image;
+  return kImage;
 }
 
 Verdict judge(const View& view, Owner owner) noexcept {

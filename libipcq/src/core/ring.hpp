@@ -31,11 +31,11 @@ using detail::RecordState;
 /// may be writing payload over it. So they are hints: a consumer that waits only compares them (an unequal head means "look
 /// again", an equal one is checked under the mutex before anything follows from it), an observer checks afterwards that
 /// `retired` has not passed. ThreadSanitizer is told not to look.
-[[gnu::no_sanitize("thread")]] inline std::uint64_t peek_head(const View& view, std::uint64_t position) noexcept {
+__attribute__((no_sanitize("thread"))) inline std::uint64_t peek_head(const View& view, std::uint64_t position) noexcept {
   return __atomic_load_n(reinterpret_cast<const std::uint64_t*>(&record_at(view, position).head),
                          __ATOMIC_ACQUIRE);  // A:publish
 }
-[[gnu::no_sanitize("thread")]] inline std::uint64_t peek_time(const View& view, std::uint64_t position) noexcept {
+__attribute__((no_sanitize("thread"))) inline std::uint64_t peek_time(const View& view, std::uint64_t position) noexcept {
   return __atomic_load_n(reinterpret_cast<const std::uint64_t*>(&record_at(view, position).time),
                          __ATOMIC_RELAXED);  // relaxed: a hint
 }

@@ -124,7 +124,9 @@ Validation validate(const std::byte* bytes, std::size_t available, std::uint64_t
   copy.namespaces.time = {u64(offsetof(FrozenHeader, time_namespace_dev)),
                           u64(offsetof(FrozenHeader, time_namespace_ino))};
   copy.created_unix_ns = u64(offsetof(FrozenHeader, created_unix_ns));
-  if (copy.segment_bytes != file_bytes) return {Verdict::damaged, "the file is not as long as its header says"};
+  if (file_bytes < copy.segment_bytes)
+    return {Verdict::not_a_queue, "the file is shorter than its header says: it was cut"};
+  if (file_bytes > copy.segment_bytes) return {Verdict::damaged, "the file is longer than its header says"};
   if (copy.life_begin == 0 || copy.life_begin > (std::uint64_t{1} << 62) || copy.life_count == 0 ||
       copy.life_count > 65536) {
     return {Verdict::damaged, "the place of the life locks is out of range"};

@@ -70,8 +70,8 @@ struct flock whole(short type, std::uint64_t offset, std::uint64_t count) noexce
 }  // namespace
 
 void watch_forks() noexcept {
-  static const int registered = on_fork_in_child(&close_life_descriptors_in_child);
-  (void)registered;
+  static const int kRegistered = on_fork_in_child(&close_life_descriptors_in_child);
+  (void)kRegistered;
 }
 
 bool lock_bytes(int fd, std::uint64_t offset, std::uint64_t count) noexcept {

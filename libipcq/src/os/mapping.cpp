@@ -26,8 +26,8 @@ struct Mappable {
 }  // namespace
 
 std::size_t page_bytes() noexcept {
-  static const auto bytes = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
-  return bytes;
+  static const auto kBytes = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+  return kBytes;
 }
 
 Mapping::Mapping(std::size_t control_bytes, std::size_t data_bytes)

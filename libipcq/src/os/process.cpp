@@ -122,13 +122,13 @@ std::string command_of(std::uint32_t pid) {
 }
 
 std::uint32_t overflow_uid() noexcept {
-  static const std::uint32_t uid = [] {
+  static const std::uint32_t kUid = [] {
     char text[32];
     return read_small("/proc/sys/kernel/overflowuid", text, sizeof text) > 0
                ? static_cast<std::uint32_t>(std::strtoul(text, nullptr, 10))
                : 65534U;
   }();
-  return uid;
+  return kUid;
 }
 
 }  // namespace ipcq::os

@@ -2,7 +2,6 @@
 
 #include <cerrno>
 #include <ctime>
-#include <new>
 
 #include "os/clock.hpp"
 #include "os/futex.hpp"
@@ -90,30 +89,28 @@ bool RobustMutex::holder_died() const noexcept { return (word_of(mutex_) & kOwne
 std::uint32_t RobustMutex::holder() const noexcept { return word_of(mutex_) & kThreadId; }
 
 bool robust_mutexes_work() noexcept {
-  static const bool works = [] {
-    auto* mutex = new (std::nothrow) RobustMutex;
-    if (mutex == nullptr || mutex->init() != 0) return false;
+  static const bool kWork = [] {
+    // Static: where robustness does not work the mutex stays in the dead thread's list, and its memory must stay too.
+    static RobustMutex mutex;
+    if (mutex.init() != 0) return false;
     pthread_t thread{};
-    const auto die_holding = [](void* argument) -> void* {
-      (void)static_cast<RobustMutex*>(argument)->lock(kNoDeadline);
+    const auto die_holding = [](void*) -> void* {
+      (void)mutex.lock(kNoDeadline);
       return nullptr;
     };
-    if (pthread_create(&thread, nullptr, die_holding, mutex) != 0) return false;
+    if (pthread_create(&thread, nullptr, die_holding, nullptr) != 0) return false;
     pthread_join(thread, nullptr);
 #ifdef IPCQ_TSAN
-    const LockResult result = mutex->lock(kNoDeadline);  // the form of which it knows that the owner may have died
+    const LockResult result = mutex.lock(kNoDeadline);  // the form of which it knows that the owner may have died
 #else
-    const LockResult result = mutex->lock(monotonic_ns() + 1'000'000'000);
+    const LockResult result = mutex.lock(monotonic_ns() + 1'000'000'000);
 #endif
-    if (result == LockResult::owner_died) {
-      mutex->consistent();
-      mutex->unlock();
-      delete mutex;
-      return true;
-    }
-    return false;  // the mutex stays in the dead thread's list: its memory is left alone
+    if (result != LockResult::owner_died) return false;
+    mutex.consistent();
+    mutex.unlock();
+    return true;
   }();
-  return works;
+  return kWork;
 }
 
 int on_fork_in_child(void (*handler)()) noexcept { return pthread_atfork(nullptr, nullptr, handler); }
