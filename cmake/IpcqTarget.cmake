@@ -13,7 +13,8 @@ function(ipcq_set_up target)
   endif()
   if(IPCQ_SANITIZE)
     # gcc sees uninitialised memory in the standard library where a sanitizer has taken its code apart.
-    target_compile_options(${target} PRIVATE -fsanitize=${IPCQ_SANITIZE} -fno-sanitize-recover=all -Wno-maybe-uninitialized)
+    target_compile_options(${target} PRIVATE -fsanitize=${IPCQ_SANITIZE} -fno-sanitize-recover=all
+                                             $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>)
     target_link_options(${target} PRIVATE -fsanitize=${IPCQ_SANITIZE})
   endif()
 endfunction()
