@@ -140,7 +140,7 @@ TEST_P(Claim, AnAbortGivesTheRoomBack) {
     ipcq::Claim claim = producer.claim({.messages = 4, .bytes = kSmallestCapacity - 1024}, now);
     ASSERT_TRUE(claim) << to_string(claim.outcome()) << " at " << i;
     claim.abort();
-    // A living exclusive consumer passes skipped ranges itself, when it looks; shared ones leave that to whoever is short.
+    // A living exclusive consumer passes skipped ranges itself, when it looks; in a shared group whoever is short does.
     if (!shared_consumers()) {
       EXPECT_FALSE(take(consumer));
     }

@@ -1,5 +1,5 @@
-// Many threads at once on a ring so small that it is often full. Every payload proves itself; nothing is lost, repeated,
-// torn or out of order. IPCQ_TEST_SCALE makes it longer, IPCQ_TEST_SEED repeats its choices.
+// Many threads at once on a ring so small that it is often full. Every payload proves itself: nothing is lost, torn,
+// repeated or out of order. IPCQ_TEST_SCALE makes it longer, IPCQ_TEST_SEED repeats its choices.
 #include <atomic>
 #include <chrono>
 #include <condition_variable>

@@ -1,4 +1,4 @@
-// Endpoints: attach, detach, rows and their reuse, the one of an exclusive side, and handles that are no longer attached.
+// Endpoints: attach, detach, rows and their reuse, the only one of an exclusive side, handles that are not attached.
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -75,7 +75,8 @@ TEST_P(Endpoints, RowsAreUsedAgainAndTheirIncarnationTellsTheUsersApart) {
       EXPECT_LT(row, 2U);
       const std::optional<EndpointInfo> info = endpoint_info(queue, row);
       ASSERT_TRUE(info);
-      EXPECT_TRUE(users.emplace(row, info->incarnation).second) << "row " << row << " incarnation " << info->incarnation;
+      const bool is_new = users.emplace(row, info->incarnation).second;
+      EXPECT_TRUE(is_new) << "row " << row << " incarnation " << info->incarnation;
     }
   }
 }

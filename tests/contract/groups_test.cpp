@@ -73,8 +73,8 @@ TEST_P(Groups, AMissingGroupIsNoSuchGroup) {
 TEST_P(Groups, AMissingGroupIsMadeIfTheConsumerAsksForThat) {
   const Queue queue = create();
   {
-    Consumer consumer =
-        queue.consumer({.group = "made", .create_group = GroupOptions{.name = "ignored", .overflow = Overflow::reject}});
+    const GroupOptions kind{.name = "ignored", .overflow = Overflow::reject};
+    Consumer consumer = queue.consumer({.group = "made", .create_group = kind});
     EXPECT_EQ(consumer.group(), "made");
   }
   EXPECT_EQ(names_of_groups(queue), (Texts{"default", "made"}));

@@ -305,27 +305,44 @@ TEST_P(Inspect, WithMetricsOffThereAreNoSamplesAndThatIsSaid) {
   EXPECT_EQ(queue.inspect().messages, 100U) << "counters are no metrics that can be switched off";
 }
 
+TEST_P(Inspect, NamesWhoHasAClaimOpen) {
+  const Queue queue = create();
+  Producer producer = queue.producer();
+  put(producer, {"before"});
+  const std::uint64_t position = queue.inspect().claim_position;
+  for (const bool commits : {true, false}) {
+    ipcq::Claim claim = producer.claim({.messages = 3, .bytes = 300}, now);
+    claim.append(1);
+    const std::optional<EndpointInfo> info = endpoint_info(queue, producer.row());
+    ASSERT_TRUE(info && info->open_claim);
+    EXPECT_EQ(info->pid, own_pid());
+    EXPECT_GE(info->open_claim->position, position);
+    EXPECT_EQ(group_info(queue, "default")->depth_messages, commits ? 1U : 2U) << "an open claim is no message yet";
+    if (commits) {
+      claim.commit();
+    } else {
+      claim.abort();
+    }
+    EXPECT_FALSE(endpoint_info(queue, producer.row())->open_claim);
+  }
+  EXPECT_EQ(group_info(queue, "default")->depth_messages, 2U);
+}
+
 class InspectSharedProducers : public QueueContract {};
 INSTANTIATE_TEST_SUITE_P(Modes, InspectSharedProducers, modes_of_shared_producers(), name_of);
 
-TEST_P(InspectSharedProducers, NamesWhoHasAClaimOpen) {
+TEST_P(InspectSharedProducers, TellsWhichOfThemHasAClaimOpenAndHowMuchItTook) {
   const Queue queue = create();
   Producer idle = queue.producer();
   Producer producer = queue.producer();
   put(idle, {"before"});
   const std::uint64_t position = queue.inspect().claim_position;
-  ipcq::Claim claim = producer.claim({.messages = 3, .bytes = 300}, now);
+  const ipcq::Claim claim = producer.claim({.messages = 3, .bytes = 300}, now);
   const std::optional<EndpointInfo> info = endpoint_info(queue, producer.row());
   ASSERT_TRUE(info && info->open_claim);
-  EXPECT_EQ(info->pid, own_pid());
   EXPECT_EQ(info->open_claim->position, position);
   EXPECT_GE(info->open_claim->bytes, 300U + 3 * 16U);
   EXPECT_FALSE(endpoint_info(queue, idle.row())->open_claim);
-  EXPECT_EQ(group_info(queue, "default")->depth_messages, 1U) << "an open claim is no message yet";
-  claim.append(1);
-  claim.commit();
-  EXPECT_FALSE(endpoint_info(queue, producer.row())->open_claim);
-  EXPECT_EQ(group_info(queue, "default")->depth_messages, 2U);
 }
 
 class InspectASharedGroup : public QueueContract {};

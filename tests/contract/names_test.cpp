@@ -55,9 +55,8 @@ TEST_P(Names, OfGroupsHaveTheSameGrammar) {
   for (const std::string_view name : kInvalid) {
     SCOPED_TRACE(name);
     EXPECT_EQ(errc_of([&] { queue.add_group({.name = std::string(name)}); }), Errc::invalid_name);
-    EXPECT_EQ(
-        errc_of([&] { static_cast<void>(queue.consumer({.group = std::string(name), .create_group = GroupOptions{}})); }),
-        Errc::invalid_name);
+    const ConsumerOptions joining{.group = std::string(name), .create_group = GroupOptions{}};
+    EXPECT_EQ(errc_of([&] { static_cast<void>(queue.consumer(joining)); }), Errc::invalid_name);
   }
   EXPECT_EQ(queue.inspect().groups.size(), 1U);
 }

@@ -183,6 +183,11 @@ TEST_P(DropOldest, ARequeuedBatchIsDroppedMessageByMessage) {
   while (next < 1000 && group_info(queue, "default")->dropped_messages == 0) send_numbers(producer, next++, 1);
   EXPECT_GT(group_info(queue, "default")->dropped_messages, 0U);
   EXPECT_LT(group_info(queue, "default")->dropped_messages, 60U);
+  {
+    const ipcq::Lease rest = take(consumer);
+    EXPECT_EQ(rest.size(), 1U);
+    EXPECT_EQ(rest.deliveries(), 1U) << "what is left of the batch is still known to have been handed out";
+  }
   EXPECT_EQ(drain_numbers(consumer, next - 1), group_info(queue, "default")->dropped_messages);
 }
 

@@ -1,7 +1,7 @@
 // The fixture of the contract suite: one body for every mode, each test with a directory of its own.
 //
-// The tests see the public headers only. Threads of a test share one Queue object, hence one mapping: the thread sanitizer
-// takes two mappings of the same memory for unrelated memory.
+// The tests see the public headers only. Threads of a test share one Queue object, hence one mapping: ThreadSanitizer
+// takes two mappings of the same bytes for unrelated memory.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -135,11 +135,12 @@ inline Texts put_numbers(Producer& producer, std::uint32_t count) {
 /// Sends messages of `size` bytes, one by one, until the ring has no room for the next; how many went in.
 inline std::uint32_t fill(Producer& producer, std::size_t size) {
   const std::string payload(size, 'f');
-  for (std::uint32_t sent = 0;; ++sent) {
+  for (std::uint32_t sent = 0; sent < kSmallestCapacity; ++sent) {
     const Outcome outcome = producer.send(payload, 0, now);
     if (outcome == Outcome::full) return sent;
     if (outcome != Outcome::ok) throw std::runtime_error(std::string("fill: ") + to_string(outcome));
   }
+  throw std::runtime_error("fill: the ring never gets full");
 }
 
 /// A lease of what is there now.

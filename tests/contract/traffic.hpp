@@ -129,7 +129,8 @@ class Receiver {
       return;
     }
     if (choice == 2) receipts.resize(random_.between(1, lease.size()));  // the rest goes back with the lease
-    const Outcome outcome = choice == 2 ? lease.ack(static_cast<std::uint32_t>(receipts.size()), kPatience) : lease.ack();
+    const auto finished = static_cast<std::uint32_t>(receipts.size());
+    const Outcome outcome = choice == 2 ? lease.ack(finished, kPatience) : lease.ack();
     if (outcome != Outcome::ok) fail("ack", outcome);
     acked_.insert(acked_.end(), receipts.begin(), receipts.end());
   }

@@ -96,7 +96,8 @@ TEST_P(Waiting, MinMessagesGiveWayToAProducerThatIsShortOfRoom) {
   constexpr std::uint32_t kMessages = 300;  // several rings full; a ring holds far less than min_messages
   std::uint32_t seen = 0;
   Background reader([&] {
-    while (ipcq::Lease lease = consumer.lease({.max_messages = 4096, .min_messages = 4096, .deadline = 2 * kPatience})) {
+    constexpr Take kAll{.max_messages = 4096, .min_messages = 4096, .deadline = 2 * kPatience};
+    while (ipcq::Lease lease = consumer.lease(kAll)) {
       seen += lease.size();
       lease.ack();
     }

@@ -222,7 +222,7 @@ TEST_P(ZeroCopy, PositionsAddressTheRing) {
     for (const Message& message : lease) {
       const std::optional<Place> place = place_of(message.payload.data());
       ASSERT_TRUE(place);
-      // The record's payload is 16 bytes behind its position; a record at the very end has its payload at the beginning.
+      // The payload is 16 bytes behind the record's position; that of a record at the very end is at the beginning.
       ring_begins.insert(place->file_offset - ((message.position + 16) & mask));
       last_position = message.position;
     }

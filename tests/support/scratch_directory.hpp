@@ -7,8 +7,8 @@
 
 namespace ipcq::support {
 
-/// A new, empty directory under /dev/shm (mode 0700), removed with all that is in it when the object goes. A forked child
-/// that destroys its copy removes nothing. Throws std::system_error if it can't be made.
+/// A new, empty directory under /dev/shm (mode 0700), removed with all that is in it when the object goes. A forked
+/// child that destroys its copy removes nothing. Throws std::system_error if it can't be made.
 class ScratchDirectory {
  public:
   ScratchDirectory();

@@ -42,8 +42,8 @@ std::uint64_t choose_seed() {
   return value;
 }
 
-// Whether the kernel has the thread in an interruptible sleep. The state is the first word after the command, which is in
-// parentheses and may itself hold any character.
+// Whether the kernel has the thread in an interruptible sleep. The state is the first word after the command, which is
+// in parentheses and may itself hold any character.
 bool sleeps(pid_t tid) {
   std::ifstream file("/proc/self/task/" + std::to_string(tid) + "/stat");
   std::string line;

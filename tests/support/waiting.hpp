@@ -19,9 +19,9 @@ namespace ipcq::support {
 /// IPCQ_TEST_SEED, else a fresh one. The first call prints it, so that a failing run can be repeated.
 [[nodiscard]] std::uint64_t seed();
 
-/// The deadline of every wait that must succeed. It turns a hang into a failure that names its place and measures nothing:
-/// no machine is so slow.
-inline constexpr std::chrono::seconds kPatience{120};
+/// The deadline of every wait that must succeed. It turns a hang into a failure that names its place, and measures
+/// nothing: no machine is so slow.
+inline constexpr std::chrono::seconds kPatience{60};
 
 /// Looks until `condition` holds. Throws std::runtime_error naming `what` when that takes longer than kPatience.
 void wait_until(std::string_view what, const std::function<bool()>& condition);
