@@ -1,0 +1,148 @@
+// The walk over records: where it ends and why, what it counts, and which skipped records belong to the range.
+#include <gtest/gtest.h>
+
+#include <cstdint>
+
+#include "core/ring.hpp"
+#include "fixture.hpp"
+
+namespace ipcq::unit {
+namespace {
+
+using core::Walk;
+using core::WalkEnd;
+
+constexpr std::uint64_t kNoLimit = UINT64_MAX;
+
+class WalkOverRecords : public ::testing::Test {
+ protected:
+  [[nodiscard]] Walk walk(std::uint64_t begin, std::uint32_t max_messages = UINT32_MAX,
+                          std::uint64_t max_bytes = kNoLimit) const {
+    return core::walk(segment_.view(), begin, begin + kCapacity, max_messages, max_bytes);
+  }
+
+  CoreSegment segment_;
+};
+
+TEST_F(WalkOverRecords, EndsAtTheFrontierOfAnEmptyRing) {
+  const Walk result = walk(0);
+  EXPECT_EQ(result.why, WalkEnd::frontier);
+  EXPECT_EQ(result.messages, 0U);
+  EXPECT_EQ(result.end, 0U);
+  EXPECT_EQ(result.stop, 0U);
+  EXPECT_EQ(result.head, 0U);
+}
+
+TEST_F(WalkOverRecords, TakesAllCommittedRecordsAndCountsTheirPayload) {
+  const std::uint64_t end = segment_.put_messages(0, {0, 1, 16, 100});
+  const Walk result = walk(0);
+  EXPECT_EQ(result.why, WalkEnd::frontier);
+  EXPECT_EQ(result.messages, 4U);
+  EXPECT_EQ(result.records, 4U);
+  EXPECT_EQ(result.bytes, 117U);
+  EXPECT_EQ(result.end, end);
+  EXPECT_EQ(result.stop, end);
+}
+
+TEST_F(WalkOverRecords, TellsTheTimeOfTheFirstMessageAndNotOfASkippedRecord) {
+  segment_.put_head(0, RecordState::skipped, 32);
+  segment_.put_messages(32, {8, 8});
+  core::writable_record_at(segment_.view(), 0).time.store(5);
+  core::writable_record_at(segment_.view(), 32).time.store(7);
+  core::writable_record_at(segment_.view(), 64).time.store(9);
+  EXPECT_EQ(walk(0).first_time, 7U);
+}
+
+TEST_F(WalkOverRecords, StopsAtAnOpenClaimAndNamesItsOwner) {
+  const std::uint64_t end = segment_.put_messages(0, {8});
+  const Owner owner = core::make_owner(3, 77);
+  segment_.put_head(end, RecordState::claimed, 64, owner);
+  segment_.put_messages(end + 64, {8});
+  const Walk result = walk(0);
+  EXPECT_EQ(result.why, WalkEnd::claimed);
+  EXPECT_EQ(result.messages, 1U);
+  EXPECT_EQ(result.stop, end);
+  EXPECT_EQ(detail::head_high(result.head), owner);
+}
+
+TEST_F(WalkOverRecords, StopsAtTheLimitsOfMessagesAndBytes) {
+  segment_.put_messages(0, {10, 10, 10, 10});
+  EXPECT_EQ(walk(0, 2).messages, 2U);
+  EXPECT_EQ(walk(0, 2).why, WalkEnd::limit);
+  EXPECT_EQ(walk(0, 2).end, 64U);
+  EXPECT_EQ(walk(0, UINT32_MAX, 30).messages, 3U);
+  EXPECT_EQ(walk(0, UINT32_MAX, 39).messages, 3U);
+  EXPECT_EQ(walk(0, UINT32_MAX, 40).messages, 4U);
+  EXPECT_EQ(walk(0, UINT32_MAX, 39).why, WalkEnd::limit);
+}
+
+TEST_F(WalkOverRecords, TakesTheFirstMessageWhateverItsSizeAndTellsItsSize) {
+  segment_.put_messages(0, {1000, 1});
+  const Walk result = walk(0, UINT32_MAX, 10);
+  EXPECT_EQ(result.messages, 1U);
+  EXPECT_EQ(result.bytes, 1000U) << "what was taken, not what was asked for";
+}
+
+TEST_F(WalkOverRecords, EndsAfterAsManyRecordsAsOneTurnMayHave) {
+  const CoreSegment large({.capacity = 4 * kCapacity});
+  constexpr std::uint64_t kRecords = core::kWalkRecordsMax + 10;
+  for (std::uint64_t i = 0; i < kRecords; ++i) large.put_head(16 * i, RecordState::skipped, 16);
+  const Walk result = core::walk(large.view(), 0, 4 * kCapacity, UINT32_MAX, kNoLimit);
+  EXPECT_EQ(result.why, WalkEnd::limit);
+  EXPECT_EQ(result.records, core::kWalkRecordsMax);
+  EXPECT_EQ(result.stop, std::uint64_t{16} * core::kWalkRecordsMax);
+}
+
+TEST_F(WalkOverRecords, HasSkippedRecordsBeforeAMessageInItsRangeAndThoseBehindTheLastNot) {
+  segment_.put_head(0, RecordState::skipped, 48);
+  std::uint64_t at = segment_.put_messages(48, {8});
+  segment_.put_head(at, RecordState::skipped, 16);
+  at = segment_.put_messages(at + 16, {8});
+  segment_.put_head(at, RecordState::skipped, 160);
+  segment_.put_head(at + 160, RecordState::none, 0);
+  const Walk result = walk(0);
+  EXPECT_EQ(result.messages, 2U);
+  EXPECT_EQ(result.records, 5U);
+  EXPECT_EQ(result.end, at);
+  EXPECT_EQ(result.stop, at + 160);
+}
+
+TEST_F(WalkOverRecords, OfSkippedRecordsAloneHasAnEmptyRange) {
+  segment_.put_head(0, RecordState::skipped, 48);
+  segment_.put_head(48, RecordState::skipped, 16);
+  const Walk result = walk(0);
+  EXPECT_EQ(result.messages, 0U);
+  EXPECT_EQ(result.end, 0U);
+  EXPECT_EQ(result.stop, 64U);
+}
+
+TEST_F(WalkOverRecords, GoesOnAcrossTheEndOfTheRingAndOfThePositionsHalfWay) {
+  for (const std::uint64_t begin : {kCapacity - 32, (std::uint64_t{1} << 63) - 32}) {
+    const CoreSegment segment;
+    const std::uint64_t end = segment.put_messages(begin, {100, 8, 8});
+    const Walk result = core::walk(segment.view(), begin, begin + kCapacity, UINT32_MAX, kNoLimit);
+    EXPECT_EQ(result.messages, 3U);
+    EXPECT_EQ(result.end, end);
+    EXPECT_EQ(result.why, WalkEnd::frontier);
+  }
+}
+
+TEST_F(WalkOverRecords, OfAFullRingTakesItAllAndEndsAtItsLimit) {
+  for (std::uint64_t at = 0; at < kCapacity; at += 64) segment_.put_head(at, RecordState::committed, 48);
+  const Walk result = walk(0);
+  EXPECT_EQ(result.why, WalkEnd::limit);
+  EXPECT_EQ(result.messages, kCapacity / 64);
+  EXPECT_EQ(result.end, kCapacity);
+}
+
+TEST_F(WalkOverRecords, WithALargerAlignmentStepsByIt) {
+  const CoreSegment segment({.alignment = 256});
+  const std::uint64_t end = segment.put_messages(0, {0, 1, 256, 257});
+  EXPECT_EQ(end, (1U + 2U + 2U + 3U) * 256U);
+  const Walk result = core::walk(segment.view(), 0, kCapacity, UINT32_MAX, kNoLimit);
+  EXPECT_EQ(result.messages, 4U);
+  EXPECT_EQ(result.end, end);
+}
+
+}  // namespace
+}  // namespace ipcq::unit
