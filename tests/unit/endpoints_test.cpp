@@ -1,0 +1,173 @@
+// The endpoint table: who takes a row, who counts as dead, and whose rows are left alone.
+#include "core/endpoints.hpp"
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+
+#include <cstdint>
+#include <utility>
+#include <vector>
+
+#include "core/producer_side.hpp"
+#include "fixture.hpp"
+#include "os/life_lock.hpp"
+
+namespace ipcq::unit {
+namespace {
+
+using core::AttachResult;
+using core::Verdict;
+
+class EndpointTable : public ::testing::Test {
+ protected:
+  EndpointTable() : view_(segment_.view()) {
+    view_.fd = segment_.fd();
+    struct stat info {};
+    ::fstat(view_.fd, &info);
+    view_.file = {info.st_dev, info.st_ino};
+  }
+  struct Attached {
+    os::UniqueFd life;
+    Owner owner = 0;
+    AttachResult result = AttachResult::full;
+  };
+  /// An endpoint of this process with a life lock of its own.
+  Attached attach(layout::RowKind kind = layout::RowKind::producer) {
+    Attached made{os::reopen(view_.fd, O_RDWR)};
+    made.result = core::attach(view_, made.life.get(), {kind, 2, 7}, made.owner);
+    return made;
+  }
+  [[nodiscard]] layout::EndpointRow& row(Owner owner) const noexcept { return view_.row(core::owner_row(owner)); }
+  [[nodiscard]] bool attached(Owner owner) const { return core::row_attached(view_, core::owner_row(owner)); }
+
+  CoreSegment segment_{{.endpoints_max = 4}};
+  core::View view_;
+};
+
+TEST_F(EndpointTable, AnAttachedRowSaysWhoItIsAndHoldsItsByte) {
+  const Attached made = attach(layout::RowKind::consumer);
+  ASSERT_EQ(made.result, AttachResult::ok);
+  EXPECT_EQ(row(made.owner).pid.load(), static_cast<std::uint32_t>(::getpid()));
+  EXPECT_EQ(row(made.owner).start_time.load(), os::start_time(static_cast<std::uint32_t>(::getpid())));
+  EXPECT_EQ(row(made.owner).kind.load(), static_cast<std::uint32_t>(layout::RowKind::consumer));
+  EXPECT_EQ(row(made.owner).group.load(), 2U);
+  EXPECT_EQ(row(made.owner).group_incarnation.load(), 7U);
+  EXPECT_EQ(os::probe_byte(view_.fd, view_.life_begin + core::owner_row(made.owner)), os::ByteState::held);
+  EXPECT_EQ(core::judge(view_, made.owner), Verdict::alive);
+}
+
+TEST_F(EndpointTable, EveryUseOfARowIsAnotherIncarnationAndNeverNobody) {
+  Attached before = attach();
+  core::detach(view_, before.owner);
+  before.life.reset();
+  EXPECT_FALSE(attached(before.owner));
+  EXPECT_EQ(core::judge(view_, before.owner), Verdict::dead);
+  const Attached after = attach();
+  EXPECT_EQ(core::owner_row(after.owner), core::owner_row(before.owner));
+  EXPECT_NE(after.owner, before.owner);
+  EXPECT_EQ(core::judge(view_, before.owner), Verdict::dead);
+  EXPECT_EQ(core::judge(view_, after.owner), Verdict::alive);
+}
+
+TEST_F(EndpointTable, AnIncarnationThatWrapsIsNotZero) {
+  view_.row(0).incarnation.store(0xffffffU);
+  const Attached made = attach();
+  EXPECT_EQ(core::owner_row(made.owner), 0U);
+  EXPECT_EQ(core::owner_incarnation(made.owner), 1U);
+}
+
+TEST_F(EndpointTable, IsFullWhenEveryRowIsOfTheLiving) {
+  std::vector<Attached> all;
+  for (std::uint32_t i = 0; i < view_.endpoints_max; ++i) {
+    all.push_back(attach());
+    ASSERT_EQ(all.back().result, AttachResult::ok);
+  }
+  EXPECT_EQ(attach().result, AttachResult::full);
+  core::detach(view_, all[2].owner);
+  EXPECT_EQ(attach().result, AttachResult::again) << "its byte is held still: a moment later it is not";
+  all[2].life.reset();
+  EXPECT_EQ(attach().result, AttachResult::ok);
+}
+
+TEST_F(EndpointTable, ALifeLockThatIsLostIsReportedAndNeverTakenForDeath) {
+  Attached made = attach();
+  made.life.reset();
+  EXPECT_EQ(core::judge(view_, made.owner), Verdict::lost_life_lock) << "this process is here and maps the segment";
+  std::vector<Attached> others;
+  for (std::uint32_t i = 1; i < view_.endpoints_max; ++i) others.push_back(attach());
+  EXPECT_EQ(attach().result, AttachResult::full) << "nobody takes its row";
+}
+
+TEST_F(EndpointTable, AProcessThatIsGoneOrAnotherIsDead) {
+  Attached made = attach();
+  made.life.reset();
+  row(made.owner).start_time.fetch_add(1);  // the number was used again
+  EXPECT_EQ(core::judge(view_, made.owner), Verdict::dead);
+}
+
+TEST_F(EndpointTable, ARowThatThereIsNotIsNobodysDeath) {
+  EXPECT_EQ(core::judge(view_, core::make_owner(200, 1)), Verdict::alive) << "damage is no licence to rob";
+}
+
+TEST_F(EndpointTable, ARowOfTheDeadIsTakenAndItsClaimAbandonedFirst) {
+  segment_.add_group();
+  std::vector<Attached> all;
+  for (std::uint32_t i = 0; i < view_.endpoints_max; ++i) all.push_back(attach());
+  core::ProducerState mortal;
+  mortal.owner = all[1].owner;
+  const core::ClaimTaken claim = segment_.claim(mortal, 64);
+  all[1].life.reset();
+  row(all[1].owner).start_time.fetch_add(1);
+  const Attached successor = attach();
+  ASSERT_EQ(successor.result, AttachResult::ok);
+  EXPECT_EQ(core::owner_row(successor.owner), core::owner_row(all[1].owner));
+  EXPECT_EQ(segment_.head(claim.position), make_head(RecordState::skipped, 64, 0));
+}
+
+TEST_F(EndpointTable, DiedInTheTablesMutexTheNextOneGoesOn) {
+  die_holding(view_.side().table_lock.mutex);
+  EXPECT_EQ(attach().result, AttachResult::ok);
+  EXPECT_FALSE(segment_.poisoned());
+}
+
+TEST_F(EndpointTable, ADetachOfARowThatIsAnothersChangesNothing) {
+  const Attached made = attach();
+  core::detach(view_, core::make_owner(core::owner_row(made.owner), core::owner_incarnation(made.owner) + 1));
+  EXPECT_TRUE(attached(made.owner));
+}
+
+TEST_F(EndpointTable, RowsOfAnEarlierImageOfThisProcessAreFreedAndItsClaimsAbandoned) {
+  // exec: the life locks are gone, pid and start time stay.
+  segment_.add_group();
+  Attached before = attach();
+  core::ProducerState producer;
+  producer.owner = before.owner;
+  const core::ClaimTaken claim = segment_.claim(producer, 64);
+  before.life.reset();
+  row(before.owner).image.store(core::own_image() + 2);
+  core::free_rows_of_earlier_images(view_);
+  EXPECT_FALSE(attached(before.owner));
+  EXPECT_EQ(segment_.head(claim.position), make_head(RecordState::skipped, 64, 0));
+}
+
+TEST_F(EndpointTable, RowsOfThisImageAndOfOtherProcessesAreNotFreedAsOfAnEarlierOne) {
+  const Attached own = attach();
+  const Attached other = attach();
+  row(other.owner).image.store(core::own_image() + 2);
+  row(other.owner).pid.fetch_add(1);
+  core::free_rows_of_earlier_images(view_);
+  EXPECT_TRUE(attached(own.owner));
+  EXPECT_TRUE(attached(other.owner));
+}
+
+TEST_F(EndpointTable, ASecondCopyOfTheLibraryInThisProcessIsNoEarlierImage) {
+  // A plugin that is linked with a library of its own has another image number, and holds its life lock.
+  const Attached plugin = attach();
+  row(plugin.owner).image.store(core::own_image() + 2);
+  core::free_rows_of_earlier_images(view_);
+  EXPECT_TRUE(attached(plugin.owner)) << "it lives";
+}
+
+}  // namespace
+}  // namespace ipcq::unit
