@@ -1,0 +1,71 @@
+// Calls that never wait never come to a backstop: they must find the dead all the same.
+#include <gtest/gtest.h>
+#include <stdlib.h>
+
+#include <chrono>
+#include <ipcq/ipcq.hpp>
+#include <string>
+
+#include "support/child_process.hpp"
+#include "support/scratch_directory.hpp"
+#include "support/waiting.hpp"
+
+namespace ipcq::unit {
+namespace {
+
+using support::Child;
+using support::ChildProcess;
+using support::ChildRole;
+using support::require;
+
+constexpr const char* kQueue = "polled";
+const std::string kPayload(1000, 'x');
+
+/// Holds the oldest message of the queue, or an open claim. Arguments: directory, "lease" or "claim".
+const ChildRole kHolds("holds what others wait for", [](Child& self) -> int {
+  const Queue queue = Queue::open(kQueue, {.directory = self.argument(0)});
+  Producer producer;
+  Claim claim;
+  Consumer consumer;
+  Lease lease;
+  if (self.argument(1) == "claim") {
+    producer = queue.producer();
+    claim = producer.claim({.bytes = 100}, now);
+    require(static_cast<bool>(claim), "no claim");
+  } else {
+    consumer = queue.consumer();
+    lease = consumer.lease({.max_messages = 1, .deadline = now});
+    require(static_cast<bool>(lease), "no lease");
+  }
+  self.report("holding");
+  return self.hold();
+});
+
+class DeadAndPolling : public ::testing::TestWithParam<const char*> {
+ protected:
+  support::ScratchDirectory scratch_;
+};
+
+TEST_P(DeadAndPolling, AProducerThatOnlyPollsDropsBehindWhatTheDeadHeld) {
+  const Queue queue = Queue::create(
+      kQueue, {.capacity_bytes = 64 * 1024, .overflow = Overflow::drop_oldest, .directory = scratch_.path()});
+  Producer producer = queue.producer();
+  const std::string held = GetParam();
+  if (held == "lease") {
+    ASSERT_EQ(producer.send(kPayload, 0, now), Outcome::ok);
+  }
+  ChildProcess holder(kHolds, {scratch_.path(), held});
+  ASSERT_EQ(holder.next_report(), "holding");
+  while (producer.send(kPayload, 0, now) == Outcome::ok) {
+  }
+  EXPECT_EQ(producer.send(kPayload, 0, now), Outcome::full) << "it lives, and is never robbed";
+  holder.kill();
+  // Polls may look for the dead now and then only, so not the first one must succeed; but one must.
+  support::wait_until("room behind the dead", [&] { return producer.send(kPayload, 0, now) == Outcome::ok; });
+}
+
+INSTANTIATE_TEST_SUITE_P(Held, DeadAndPolling, ::testing::Values("lease", "claim"),
+                         [](const auto& held) { return std::string(held.param); });
+
+}  // namespace
+}  // namespace ipcq::unit

@@ -1,0 +1,76 @@
+// Two who would unlink one queue: only the holder of the remover's byte may, else one of them could unlink the queue that
+// was created under the name in between.
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <ipcq/ipcq.hpp>
+#include <string>
+
+#include "layout/format.hpp"
+#include "os/life_lock.hpp"
+#include "os/unique_fd.hpp"
+#include "support/scratch_directory.hpp"
+
+namespace ipcq::unit {
+namespace {
+
+class InterruptedRemoval : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    { const Queue queue = Queue::create("gone", options()); }
+    // What a remover leaves that died between the mark and the unlink.
+    file_.reset(::open(path().c_str(), O_RDWR | O_CLOEXEC));
+    std::uint32_t flags = layout::flag::kRemoved;
+    ASSERT_EQ(::pwrite(file_.get(), &flags, sizeof flags, offsetof(layout::FrozenHeader, flags)), ssize_t{sizeof flags});
+  }
+  [[nodiscard]] CreateOptions options() const { return {.capacity_bytes = 64 * 1024, .directory = scratch_.path()}; }
+  [[nodiscard]] OpenOptions place() const { return {.directory = scratch_.path()}; }
+  [[nodiscard]] std::string path() const { return scratch_.path() + "/ipcq.gone"; }
+  /// Whether the name still is the marked file.
+  [[nodiscard]] bool still_named() const {
+    struct stat named {};
+    struct stat marked {};
+    return ::stat(path().c_str(), &named) == 0 && ::fstat(file_.get(), &marked) == 0 && named.st_ino == marked.st_ino;
+  }
+  void expect_no_such_queue() const {
+    try {
+      static_cast<void>(Queue::open("gone", place()));
+      ADD_FAILURE() << "opened";
+    } catch (const Error& error) {
+      EXPECT_EQ(error.errc(), Errc::no_such_queue) << error.what();
+    }
+  }
+
+  support::ScratchDirectory scratch_;
+  os::UniqueFd file_;
+};
+
+TEST_F(InterruptedRemoval, IsFinishedByWhoeverOpensTheName) {
+  expect_no_such_queue();
+  EXPECT_FALSE(still_named());
+}
+
+TEST_F(InterruptedRemoval, IsFinishedByWhoeverCreatesTheName) {
+  const Queue queue = Queue::create("gone", options());
+  EXPECT_FALSE(still_named());
+  EXPECT_EQ(Queue::open("gone", place()).name(), "gone");
+}
+
+TEST_F(InterruptedRemoval, IsLeftToARemoverWhoIsAtWork) {
+  const os::UniqueFd remover = os::reopen(file_.get(), O_RDWR);
+  ASSERT_TRUE(os::lock_bytes(remover.get(), layout::kLifeBegin - 1, 1));
+  expect_no_such_queue();
+  EXPECT_TRUE(still_named()) << "the remover holds his byte until after his unlink";
+}
+
+TEST_F(InterruptedRemoval, IsFinishedByNobodyWhoMayOnlyRead) {
+  ASSERT_EQ(::chmod(path().c_str(), 0400), 0);
+  if (::access(path().c_str(), W_OK) == 0) GTEST_SKIP() << "this user may write whatever the mode says";
+  static_cast<void>(list(place()));
+  EXPECT_TRUE(still_named()) << "without the byte nobody may unlink, and the byte needs write access";
+}
+
+}  // namespace
+}  // namespace ipcq::unit
