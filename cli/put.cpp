@@ -251,7 +251,7 @@ constexpr Verb kVerb{
     .options = kOptions,
     .run = run,
 };
-const Registration registration(kVerb);
+const Registration kRegistration(kVerb);
 
 }  // namespace
 }  // namespace ipcq::cli

@@ -204,7 +204,7 @@ constexpr Verb kVerb{
     .options = {},
     .run = run,
 };
-const Registration registration(kVerb);
+const Registration kRegistration(kVerb);
 
 }  // namespace
 }  // namespace ipcq::cli
