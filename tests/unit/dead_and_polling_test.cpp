@@ -1,10 +1,11 @@
-// Calls that never wait never come to a backstop: they must find the dead all the same.
+// Calls that never sleep for long never come to a backstop: they must find the dead all the same.
 #include <gtest/gtest.h>
 #include <stdlib.h>
 
 #include <chrono>
 #include <ipcq/ipcq.hpp>
 #include <string>
+#include <vector>
 
 #include "support/child_process.hpp"
 #include "support/scratch_directory.hpp"
@@ -21,21 +22,25 @@ using support::require;
 constexpr const char* kQueue = "polled";
 const std::string kPayload(1000, 'x');
 
-/// Holds the oldest message of the queue, or an open claim. Arguments: directory, "lease" or "claim".
+/// Holds the oldest message of the queue, each of the oldest three by a lease of its own, or an open claim. Arguments:
+/// directory, "lease", "leases" or "claim".
 const ChildRole kHolds("holds what others wait for", [](Child& self) -> int {
   const Queue queue = Queue::open(kQueue, {.directory = self.argument(0)});
   Producer producer;
   Claim claim;
   Consumer consumer;
-  Lease lease;
+  std::vector<Lease> leases;
   if (self.argument(1) == "claim") {
     producer = queue.producer();
     claim = producer.claim({.bytes = 100}, now);
     require(static_cast<bool>(claim), "no claim");
   } else {
     consumer = queue.consumer();
-    lease = consumer.lease({.max_messages = 1, .deadline = now});
-    require(static_cast<bool>(lease), "no lease");
+    const std::size_t count = self.argument(1) == "leases" ? 3 : 1;
+    while (leases.size() < count) {
+      leases.push_back(consumer.lease({.max_messages = 1, .deadline = now}));
+      require(static_cast<bool>(leases.back()), "no lease");
+    }
   }
   self.report("holding");
   return self.hold();
@@ -66,6 +71,24 @@ TEST_P(DeadAndPolling, AProducerThatOnlyPollsDropsBehindWhatTheDeadHeld) {
 
 INSTANTIATE_TEST_SUITE_P(Held, DeadAndPolling, ::testing::Values("lease", "claim"),
                          [](const auto& held) { return std::string(held.param); });
+
+TEST(DeadAndWaiting, AConsumerThatWaitsForALedgerEntryGetsWhatTheDeadHeldBehindALivingLease) {
+  const support::ScratchDirectory scratch;
+  const Queue queue = Queue::create(kQueue, {.ledger_entries = 4, .directory = scratch.path()});
+  Producer producer = queue.producer();
+  for (int i = 0; i < 5; ++i) ASSERT_EQ(producer.send(kPayload, 0, now), Outcome::ok);
+  Consumer consumer = queue.consumer();
+  const Lease oldest = consumer.lease({.max_messages = 1, .deadline = now});
+  ASSERT_TRUE(oldest);
+  ChildProcess holder(kHolds, {scratch.path(), "leases"});
+  ASSERT_EQ(holder.next_report(), "holding");
+  ASSERT_EQ(consumer.lease({.deadline = now}).outcome(), Outcome::too_many_leases);
+  holder.kill();
+  Consumer waiting = queue.consumer();
+  const Lease again = waiting.lease({.deadline = std::chrono::seconds(30)});
+  EXPECT_EQ(again.outcome(), Outcome::ok);
+  EXPECT_EQ(again.deliveries(), 1U);
+}
 
 }  // namespace
 }  // namespace ipcq::unit

@@ -90,6 +90,15 @@ TEST_F(EndpointTable, IsFullWhenEveryRowIsOfTheLiving) {
   EXPECT_EQ(attach().result, AttachResult::ok);
 }
 
+TEST_F(EndpointTable, AFreeRowWhoseByteIsHeldStillKeepsNobodyOutOfTheOthers) {
+  // A child that inherited the life lock of an endpoint that detached since, made without fork(3): it may live for long.
+  const os::UniqueFd leaked = os::reopen(view_.fd, O_RDWR);
+  ASSERT_TRUE(os::lock_bytes(leaked.get(), view_.life_begin, 1));
+  const Attached made = attach();
+  EXPECT_EQ(made.result, AttachResult::ok);
+  EXPECT_NE(core::owner_row(made.owner), 0U);
+}
+
 TEST_F(EndpointTable, ALifeLockThatIsLostIsReportedAndNeverTakenForDeath) {
   Attached made = attach();
   made.life.reset();
