@@ -78,7 +78,7 @@ class IPCQ_EXPORT Lease {
   [[nodiscard]] inline Iterator begin() const noexcept;
   [[nodiscard]] inline Iterator end() const noexcept;
 
-  /// Finishes all messages. Takes no lock and never blocks; a system call only if somebody sleeps for room.
+  /// Finishes all messages, without a lock. If somebody waits for room it also retires (a stopped peer costs it 4 ms).
   /// `ok`; `disowned`: this process was judged dead and the messages given to another: attach anew; `group_removed`.
   /// Throws Error{already_finished | not_open}, Error{out_of_order} for an exclusive consumer's lease behind an open one
   /// (the lease stays open then).
