@@ -222,6 +222,7 @@ core::LeaseTaken ConsumerImpl::wait_for_lease(core::LeaseRequest request, CallDe
     return nothing_yet(taken.step);
   };
   bool slept = false;
+  endpoint_.begin_wait();
   for (;;) {
     std::int64_t now = deadline.is_now() ? 0 : os::monotonic_ns();
     if (endpoint_.cancelled()) return taken;
@@ -257,7 +258,7 @@ core::LeaseTaken ConsumerImpl::wait_for_lease(core::LeaseRequest request, CallDe
     // An ack publishes no data, so whoever waits for a ledger entry looks again every millisecond.
     const bool for_entry = taken.step == core::LeaseStep::too_many_leases;
     const std::int64_t look_ns = for_entry ? os::monotonic_ns() + kEntryLook_ns : os::kNoDeadline;
-    endpoint_.sleep_once(side.data, armed, deadline_ns < look_ns ? deadline_ns : look_ns);
+    endpoint_.sleep_once(side.data, armed, deadline_ns, look_ns);
     if (!again()) return taken;
   }
 }

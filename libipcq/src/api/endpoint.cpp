@@ -1,5 +1,6 @@
 #include "api/endpoint.hpp"
 
+#include <algorithm>
 #include <ctime>
 
 #include "core/event_count.hpp"
@@ -95,10 +96,13 @@ void Endpoint::backstop() noexcept {
   core::recover(view_);
 }
 
-void Endpoint::sleep_once(layout::EventLine& event, std::uint32_t armed, std::int64_t deadline_ns) noexcept {
-  const std::int64_t backstop_ns = os::monotonic_ns() + kBackstop_ns;
-  const bool woken = core::sleep(event, armed, deadline_ns < backstop_ns ? deadline_ns : backstop_ns);
-  if (!woken && backstop_ns <= deadline_ns) backstop();
+void Endpoint::sleep_once(layout::EventLine& event, std::uint32_t armed, std::int64_t deadline_ns,
+                          std::int64_t look_ns) noexcept {
+  if (backstop_at_ns_ == 0) backstop_at_ns_ = os::monotonic_ns() + kBackstop_ns;
+  core::sleep(event, armed, std::min({deadline_ns, backstop_at_ns_, look_ns}));
+  if (os::monotonic_ns() < backstop_at_ns_) return;
+  backstop();
+  backstop_at_ns_ = 0;
 }
 
 std::int64_t Endpoint::spin_until(std::int64_t now_ns, std::int64_t deadline_ns) const noexcept {

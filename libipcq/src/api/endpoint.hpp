@@ -68,7 +68,11 @@ class Endpoint {
 
   /// Sleeps on `event`, whose armed value is `armed`, until a wake, the deadline or the backstop, at which it looks for
   /// the dead and after its own life lock.
-  void sleep_once(layout::EventLine& event, std::uint32_t armed, std::int64_t deadline_ns) noexcept;
+  /// At most until `look_ns`, which delays no backstop.
+  void sleep_once(layout::EventLine& event, std::uint32_t armed, std::int64_t deadline_ns,
+                  std::int64_t look_ns = os::kNoDeadline) noexcept;
+  /// A call begins to wait: its first backstop is a whole one away.
+  void begin_wait() noexcept { backstop_at_ns_ = 0; }
   /// The look at a backstop.
   void backstop() noexcept;
   /// Up to when a call that began at `now_ns` spins.
@@ -82,6 +86,7 @@ class Endpoint {
   core::Owner owner_ = 0;
   WaitStrategy wait_;
   std::atomic<bool> cancelled_{false};
+  std::int64_t backstop_at_ns_ = 0;
   bool producer_ = false;
   bool attached_ = false;
 };

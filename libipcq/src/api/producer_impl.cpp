@@ -115,6 +115,7 @@ Outcome ProducerImpl::wait_for_claim(std::uint64_t need, CallDeadline& deadline,
   Outcome outcome = core::claim(view, state_, need, 0, taken);
   const std::int64_t deadline_ns = deadline.is_now() ? 0 : deadline.ns();
   bool slept = false;
+  endpoint_.begin_wait();
   while (outcome == Outcome::full || outcome == Outcome::blocked) {
     if (endpoint_.cancelled()) return Outcome::cancelled;
     if (outcome == Outcome::full && freed.rejects) return Outcome::full;

@@ -210,10 +210,14 @@ std::shared_ptr<Segment> Segment::create(const Place& place, const CreateOptions
     if (!temporary.empty()) ::unlink(temporary.c_str());
     detail::fail(code, place.name, place.path, what, "see the system's error", error);
   };
-  {
+  try {
     os::Mapping mapping(layout::control_bytes(plan.endpoints_max, plan.groups_max, plan.ledger_entries), plan.capacity);
     const int error = layout::format(mapping.map_control(fd, true), plan);
     if (error != 0) give_up(Errc::no_robust_mutex, "the segment's mutexes cannot be made", error);
+  } catch (const Error&) {
+    throw;
+  } catch (const std::system_error& error) {
+    give_up(Errc::system, "the segment cannot be mapped (the address space limit, ulimit -v?)", error.code().value());
   }
   IPCQ_CRASH_POINT("create.formatted");
   if (::fchmod(fd, options.mode) != 0) give_up(Errc::system, "the file's mode cannot be set", errno);

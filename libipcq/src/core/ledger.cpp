@@ -114,6 +114,7 @@ bool Ledger::repair() noexcept {
   for (std::uint32_t number = 0; number < entries; ++number) {
     layout::LedgerEntry& entry = entries_[number];
     const std::uint64_t word = this->word(number);
+    if (word_state(word) > EntryState::parked) return false;
     const std::uint64_t end = entry.end.load(std::memory_order_relaxed);  // relaxed: under the mutex
     if (word_state(word) != EntryState::free && end <= floor) {
       // Retired but not freed yet. A range that is leased or to be delivered cannot be retired.
@@ -160,6 +161,11 @@ Locked lock_group(const View& view, std::uint32_t group, std::int64_t call_deadl
     view.side().close.recoveries.fetch_add(1, std::memory_order_relaxed);  // relaxed: a statistic
     // An exclusive group has no ledger, and its `retired` belongs to its living consumer.
     if (is_exclusive_group(view, group)) return true;
+    // Nor has a free row: whoever adds a group there formats it, under another mutex.
+    if (view.group(group).state.load(std::memory_order_acquire) ==  // A:group, with R:group
+        static_cast<std::uint32_t>(layout::GroupState::free)) {
+      return true;
+    }
     moved = true;  // the dead may have moved it, or we: say so in any case
     return Ledger(view, group).repair();
   });

@@ -1,6 +1,7 @@
 #include "core/producer_side.hpp"
 
 #include <algorithm>
+#include <optional>
 
 #include "core/closing.hpp"
 #include "core/crash_point.hpp"
@@ -150,8 +151,14 @@ std::uint64_t need_of(const View& view, std::uint64_t messages, std::uint64_t by
 }
 
 Locked lock_producer_side(const View& view, std::int64_t call_deadline_ns) noexcept {
-  return lock_for_call(view, view.side().producer_lock.mutex, call_deadline_ns,
-                       [&] { return repair_producer_side(view); });
+  auto& mutex = view.side().producer_lock.mutex;
+  std::optional<HeadWindow> window;
+  if (!view.exclusive() && view.data_writable == nullptr && mutex.holder_died()) {
+    // A repair is due, and it writes where claim_position is: who cannot open that page leaves the repair to others.
+    window.emplace(view, view.side().claim.claim_position.load(std::memory_order_relaxed));  // relaxed: its holder is dead
+    if (!*window) return Locked::timed_out;
+  }
+  return lock_for_call(view, mutex, call_deadline_ns, [&] { return repair_producer_side(view); });
 }
 
 std::uint64_t refresh_least_retired(const View& view) noexcept {

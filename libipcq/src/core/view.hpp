@@ -73,7 +73,10 @@ struct View {
   }
 
   [[nodiscard]] bool exclusive() const noexcept { return producers == ProducerMode::exclusive; }
-  [[nodiscard]] std::uint64_t message_bytes_max() const noexcept { return capacity / 2; }
+  [[nodiscard]] std::uint64_t message_bytes_max() const noexcept {
+    const std::uint64_t most = detail::kClaimBytesMax - 2 * alignment;  // with its header it must fit a claim
+    return capacity / 2 < most ? capacity / 2 : most;
+  }
   /// Largest need of a claim: the end mark wants 16 bytes behind it, and lengths have 30 bits.
   [[nodiscard]] std::uint64_t need_max() const noexcept {
     const std::uint64_t most = capacity - alignment;

@@ -145,7 +145,8 @@ Validation validate(const std::byte* bytes, std::size_t available, std::uint64_t
     return {Verdict::damaged, "the capacity is out of range"};
   }
   if (header.endpoints_max < 2 || header.endpoints_max > 255 || header.groups_max < 1 || header.groups_max > 64 ||
-      header.ledger_entries < 4 || header.ledger_entries > 4096 || copy.life_count != header.endpoints_max) {
+      header.ledger_entries < 4 || header.ledger_entries > 4096 || header.uid_buckets != kUidBuckets ||
+      copy.life_count != header.endpoints_max) {
     return {Verdict::damaged, "the size of a table is out of range"};
   }
   if (!std::has_single_bit(header.alignment) || header.alignment < 16 || header.alignment > 4096) {

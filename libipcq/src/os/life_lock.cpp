@@ -96,7 +96,7 @@ UniqueFd reopen(int fd, int flags) noexcept {
   return UniqueFd(::open(path, flags | O_CLOEXEC | O_NONBLOCK));
 }
 
-LifeDescriptor::LifeDescriptor(UniqueFd fd) {
+LifeDescriptor::LifeDescriptor(UniqueFd fd) : generation_(fork_generation()) {
   struct stat info {};
   if (::fstat(fd.get(), &info) == 0) {
     dev_ = info.st_dev;
@@ -107,12 +107,13 @@ LifeDescriptor::LifeDescriptor(UniqueFd fd) {
 }
 
 LifeDescriptor::LifeDescriptor(LifeDescriptor&& other) noexcept
-    : fd_(std::exchange(other.fd_, -1)), dev_(other.dev_), ino_(other.ino_) {}
+    : fd_(std::exchange(other.fd_, -1)), generation_(other.generation_), dev_(other.dev_), ino_(other.ino_) {}
 
 LifeDescriptor& LifeDescriptor::operator=(LifeDescriptor&& other) noexcept {
   if (this != &other) {
     close();
     fd_ = std::exchange(other.fd_, -1);
+    generation_ = other.generation_;
     dev_ = other.dev_;
     ino_ = other.ino_;
   }
@@ -123,8 +124,11 @@ bool LifeDescriptor::is_ours() const noexcept { return fd_ >= 0 && is_file(fd_, 
 
 void LifeDescriptor::close() noexcept {
   if (fd_ < 0) return;
-  forget(fd_);
-  if (is_ours()) ::close(fd_);
+  // An inherited one was closed at the fork; its number may be the child's own life descriptor by now.
+  if (generation_ == fork_generation()) {
+    forget(fd_);
+    if (is_ours()) ::close(fd_);
+  }
   fd_ = -1;
 }
 

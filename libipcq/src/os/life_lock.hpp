@@ -42,6 +42,7 @@ class LifeDescriptor {
 
  private:
   int fd_ = -1;
+  std::uint32_t generation_ = 0;  // of the process that opened it
   std::uint64_t dev_ = 0;
   std::uint64_t ino_ = 0;
 };

@@ -86,9 +86,9 @@ std::byte* Mapping::map_data_dormant(int fd) {
 
 namespace {
 
-// One thread has windows at a time, and at most two: a repair opens one while its caller holds another, perhaps of the
-// same page. The pages are closed together, with the last window.
-constexpr std::size_t kWindowsMax = 2;
+// One thread has windows at a time, and at most three: who abandons a claim, who then locks for him, and the repair that
+// this may find due; perhaps all of one page. The pages are closed together, with the last window.
+constexpr std::size_t kWindowsMax = 3;
 std::recursive_mutex g_window_mutex;
 std::size_t g_windows = 0;
 std::array<void*, kWindowsMax> g_window_pages{};

@@ -39,7 +39,7 @@ class Mapping {
 
 /// One page of a dormant mapping, writable for the moment. For repairs by processes whose standing view of the data is
 /// read-only. Needs no descriptor: somebody may have closed ours (closefrom), and its number may be another file now.
-/// One thread of the process at a time; it may hold two.
+/// One thread of the process at a time; it may hold three.
 class PageWindow {
  public:
   explicit PageWindow(std::byte* at) noexcept;

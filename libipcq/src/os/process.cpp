@@ -1,5 +1,6 @@
 #include "os/process.hpp"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/stat.h>
@@ -12,6 +13,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <memory>
 #include <string_view>
 
 #include "os/unique_fd.hpp"
@@ -34,20 +36,20 @@ ssize_t read_small(const char* path, char* buffer, std::size_t size) noexcept {
   return length;
 }
 
-enum class Maps : std::uint8_t { yes, no, unknown };
+enum class Maps : std::uint8_t { yes, no, nothing, unknown };
 
-// Walks /proc/PID/maps, line by line: "from-to perms offset major:minor inode path".
-Maps maps_file(std::uint32_t pid, FileId id) noexcept {
-  char path[32];
-  std::snprintf(path, sizeof path, "/proc/%u/maps", pid);
+// Walks a maps file, line by line: "from-to perms offset major:minor inode path". `nothing`: it has no line at all.
+Maps maps_of(const char* path, FileId id) noexcept {
   const UniqueFd fd(::open(path, O_RDONLY | O_CLOEXEC));
   if (!fd) return Maps::unknown;  // gone, hidden (hidepid), or no /proc: the caller asks the pidfd which
   std::array<char, 8192> buffer;
   std::size_t kept = 0;
+  Maps answer = Maps::nothing;
   for (;;) {
     const ssize_t length = ::read(fd.get(), buffer.data() + kept, buffer.size() - 1 - kept);
-    if (length < 0) return errno == ESRCH ? Maps::no : Maps::unknown;
-    if (length == 0) return Maps::no;
+    if (length < 0) return errno == ESRCH ? Maps::nothing : Maps::unknown;
+    if (length == 0) return answer;
+    answer = Maps::no;
     const std::size_t filled = kept + static_cast<std::size_t>(length);
     buffer[filled] = '\0';
     char* line = buffer.data();
@@ -65,6 +67,26 @@ Maps maps_file(std::uint32_t pid, FileId id) noexcept {
     if (kept >= buffer.size() - 1) kept = 0;  // a line longer than any of ours: skip it
     std::memmove(buffer.data(), line, kept);
   }
+}
+
+// A process whose first thread has ended shows no maps under its own number, but under those of its other threads.
+Maps maps_file(std::uint32_t pid, FileId id) noexcept {
+  char path[64];
+  std::snprintf(path, sizeof path, "/proc/%u/maps", pid);
+  const Maps own = maps_of(path, id);
+  if (own != Maps::nothing) return own;
+  std::snprintf(path, sizeof path, "/proc/%u/task", pid);
+  const std::unique_ptr<DIR, int (*)(DIR*)> tasks(::opendir(path), &::closedir);
+  if (tasks == nullptr) return Maps::unknown;
+  // NOLINTNEXTLINE(concurrency-mt-unsafe): the stream is this call's own
+  while (const dirent* task = ::readdir(tasks.get())) {
+    const unsigned long thread = std::strtoul(task->d_name, nullptr, 10);
+    if (thread == 0) continue;
+    std::snprintf(path, sizeof path, "/proc/%u/task/%lu/maps", pid, thread);
+    const Maps maps = maps_of(path, id);
+    if (maps != Maps::nothing) return maps;
+  }
+  return Maps::no;
 }
 
 }  // namespace
@@ -102,6 +124,7 @@ bool lives_and_maps(std::uint32_t pid, std::uint64_t started, FileId id) noexcep
     case Maps::yes:
       return true;
     case Maps::no:
+    case Maps::nothing:
       return false;
     case Maps::unknown:
       break;
