@@ -1,7 +1,6 @@
 // What a user's first program does: one message into a queue and out of it again.
-#include <ipcq/ipcq.hpp>
-
 #include <cstdio>
+#include <ipcq/ipcq.hpp>
 #include <string>
 
 int main() {
