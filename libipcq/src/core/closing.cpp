@@ -68,6 +68,11 @@ bool close(const View& view) noexcept {
   return true;
 }
 
+void publish_retired(const View& view) noexcept {
+  publish_fenced(view.side().space);
+  if (closed_at(view) != kNoPosition) publish_fenced(view.side().data);
+}
+
 bool reopen(const View& view) noexcept {
   if (lock_producer_side(view, os::monotonic_ns() + 100 * kLockPatience_ns) != Locked::yes) return false;
   // closed_at first: the flag without closed_at is the state of a close that is not finished   (die between → that)

@@ -24,4 +24,7 @@ bool reopen(const View& view) noexcept;
   return view.side().close.closed_at.load(std::memory_order_seq_cst);  // A:closed_at, with R:closed_at
 }
 
+/// For whoever moved a group's `retired`, after unlocking: producers wait for room, and members for the end of the stream.
+void publish_retired(const View& view) noexcept;
+
 }  // namespace ipcq::core

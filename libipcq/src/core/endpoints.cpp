@@ -51,18 +51,26 @@ Verdict judge(const View& view, Owner owner) noexcept {
 }
 
 AttachResult attach(const View& view, int life_fd, const AttachRequest& request, Owner& owner) noexcept {
-  // Choose outside the mutex, check again inside.
+  // Choose outside the mutex, check again inside. A free row whose byte is held has a remover at work, or an endpoint that
+  // is on its way out: only if there is nothing else it is worth waiting for.
   std::uint32_t chosen = view.endpoints_max;
+  bool free_but_held = false;
   for (std::uint32_t i = 0; i < view.endpoints_max && chosen == view.endpoints_max; ++i) {
-    if (!row_attached(view, i)) chosen = i;
+    if (row_attached(view, i)) continue;
+    if (os::probe_byte(view.fd, view.life_begin + i) == os::ByteState::held) {
+      free_but_held = true;
+    } else {
+      chosen = i;
+    }
   }
   for (std::uint32_t i = 0; i < view.endpoints_max && chosen == view.endpoints_max; ++i) {
     const Owner holder = owner_of_row(view, i);
-    if (judge(view, holder) == Verdict::dead) {
+    if (row_attached(view, i) && judge(view, holder) == Verdict::dead) {
       if (!abandon_claim_of(view, holder)) return AttachResult::again;
       chosen = i;
     }
   }
+  if (chosen == view.endpoints_max && free_but_held) return AttachResult::again;
   if (chosen == view.endpoints_max) return AttachResult::full;
   auto& row = view.row(chosen);
   const Owner before = owner_of_row(view, chosen);

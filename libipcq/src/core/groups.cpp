@@ -2,6 +2,7 @@
 
 #include <cstring>
 
+#include "core/closing.hpp"
 #include "core/crash_point.hpp"
 #include "core/endpoints.hpp"
 #include "core/event_count.hpp"
@@ -182,7 +183,7 @@ RemoveGroup remove_group(const View& view, GroupId id, bool force, std::uint32_t
     }
     const auto unlock = [&] {
       unlock_group(view, id.row);
-      if (moved) publish_fenced(view.side().space);
+      if (moved) publish_retired(view);
     };
     if (!group_is(view, id.row, id.incarnation)) {
       unlock();

@@ -160,7 +160,7 @@ LeaseTaken lease(const View& view, std::uint32_t group, std::uint32_t incarnatio
       }
     }
     unlock_group(view, group);
-    if (turn.moved) publish_fenced(view.side().space);
+    if (turn.moved) publish_retired(view);
     if (!turn.again || turn.taken.step == LeaseStep::leased) return turn.taken;
   }
 }
@@ -186,9 +186,7 @@ void retire_and_publish(const View& view, std::uint32_t group, std::uint32_t inc
   // With our lease done the group may have been removed, and its row be in the hands of somebody who adds another.
   if (group_is(view, group, incarnation)) moved |= Ledger(view, group).retire();
   unlock_group(view, group);
-  if (!moved) return;
-  publish_fenced(view.side().space);
-  if (closed_at(view) != kNoPosition) publish_fenced(view.side().data);
+  if (moved) publish_retired(view);
 }
 
 Outcome requeue(const View& view, std::uint32_t group, std::uint32_t entry, std::uint64_t word) noexcept {
@@ -247,7 +245,7 @@ Outcome ack_first(const View& view, std::uint32_t group, std::uint32_t incarnati
     moved |= ledger.retire();
   }
   unlock_group(view, group);
-  if (moved) publish_fenced(view.side().space);
+  if (moved) publish_retired(view);
   return outcome;
 }
 
@@ -267,7 +265,7 @@ bool redeliver_dead(const View& view, std::uint32_t group) noexcept {
       any = true;
     }
     unlock_group(view, group);
-    if (moved) publish_fenced(view.side().space);
+    if (moved) publish_retired(view);
   }
   if (any) notify(view.side().data);
   return any;

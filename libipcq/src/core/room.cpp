@@ -1,5 +1,6 @@
 #include "core/room.hpp"
 
+#include "core/closing.hpp"
 #include "core/crash_point.hpp"
 #include "core/endpoints.hpp"
 #include "core/event_count.hpp"
@@ -138,7 +139,7 @@ RoomFreed free_room(const View& view, std::uint64_t end) noexcept {
       while (is_short(view, row, end) && turn(view, i, end, Pass::drop, freed)) moved = true;
     }
   }
-  if (moved) publish_fenced(view.side().space);
+  if (moved) publish_retired(view);
   return freed;
 }
 

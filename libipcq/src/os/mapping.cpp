@@ -12,6 +12,8 @@
 #include <new>
 #include <system_error>
 
+#include "os/robust_mutex.hpp"
+
 namespace ipcq::os {
 namespace {
 
@@ -23,6 +25,20 @@ struct Mappable {
   [[nodiscard]] bip::mapping_handle_t get_mapping_handle() const noexcept { return handle; }
 };
 
+// One thread has windows at a time, and at most three: who abandons a claim, who then locks for him, and the repair that
+// this may find due; perhaps all of one page. The pages are closed together, with the last window.
+constexpr std::size_t kWindowsMax = 3;
+std::recursive_mutex g_window_mutex;
+std::size_t g_windows = 0;
+std::array<void*, kWindowsMax> g_window_pages{};
+
+// In a forked child: another thread may have had a window open. Its pages are not there, and its lock is nobody's.
+void forget_windows() {
+  new (&g_window_mutex) std::recursive_mutex;
+  g_windows = 0;
+  g_window_pages = {};
+}
+
 }  // namespace
 
 std::size_t page_bytes() noexcept {
@@ -32,6 +48,8 @@ std::size_t page_bytes() noexcept {
 
 Mapping::Mapping(std::size_t control_bytes, std::size_t data_bytes)
     : reserved_(control_bytes + 5 * data_bytes), control_bytes_(control_bytes), data_bytes_(data_bytes) {
+  static const int kRegistered = on_fork_in_child(&forget_windows);
+  (void)kRegistered;
   void* base = ::mmap(nullptr, reserved_, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (base == MAP_FAILED) throw std::system_error(errno, std::generic_category(), "mmap of address space");
   base_ = static_cast<std::byte*>(base);
@@ -83,17 +101,6 @@ std::byte* Mapping::map_data_dormant(int fd) {
   if (::mprotect(at, data_bytes_, PROT_NONE) != 0) throw std::system_error(errno, std::generic_category(), "mprotect");
   return at;
 }
-
-namespace {
-
-// One thread has windows at a time, and at most three: who abandons a claim, who then locks for him, and the repair that
-// this may find due; perhaps all of one page. The pages are closed together, with the last window.
-constexpr std::size_t kWindowsMax = 3;
-std::recursive_mutex g_window_mutex;
-std::size_t g_windows = 0;
-std::array<void*, kWindowsMax> g_window_pages{};
-
-}  // namespace
 
 PageWindow::PageWindow(std::byte* at) noexcept : at_(at) {
   if (at_ == nullptr) return;
