@@ -164,23 +164,26 @@ TEST_F(AckAgainstRecovery, AnAckOfTheFirstMessagesOfWhatRecoveryGaveBackIsDisown
 }
 
 TEST_F(AckAgainstRecovery, OfAckAndRecoveryAtOnceExactlyOneWins) {
-  for (std::uint32_t round = 0; round < scaled(2'000); ++round) {
+  LeaseTaken taken;
+  Outcome outcome = Outcome::empty;
+  bool recovered = false;
+  const auto next = [&] {
     segment_.send(producer_, 8);
     const Owner mortal = segment_.attach(2, layout::RowKind::consumer);
-    const LeaseTaken taken = lease(mortal, 1);
+    taken = lease(mortal, 1);
     segment_.end(mortal);
-    Outcome outcome = Outcome::empty;
-    bool recovered = false;
-    std::thread acker([&] { outcome = ack(taken); });
-    std::thread recoverer([&] { recovered = core::redeliver_dead(view(), group_.row); });
-    acker.join();
-    recoverer.join();
-    ASSERT_NE(outcome == Outcome::ok, recovered);
-    ASSERT_EQ(state_of(taken), recovered ? EntryState::redeliverable : EntryState::done);
-    if (recovered) {
-      ASSERT_EQ(ack(lease(owner_, 1)), Outcome::ok);
-    }
-  }
+  };
+  next();
+  race(
+      scaled(20'000), [&] { outcome = ack(taken); }, [&] { recovered = core::redeliver_dead(view(), group_.row); },
+      [&] {
+        EXPECT_NE(outcome == Outcome::ok, recovered);
+        EXPECT_EQ(state_of(taken), recovered ? EntryState::redeliverable : EntryState::done);
+        if (recovered) {
+          EXPECT_EQ(ack(lease(owner_, 1)), Outcome::ok);
+        }
+        next();
+      });
 }
 
 }  // namespace

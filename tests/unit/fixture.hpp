@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <cstddef>
 #include <cstdint>
@@ -70,6 +71,38 @@ inline std::uint64_t pick(std::mt19937_64& random, std::uint64_t least, std::uin
 /// Leaves `mutex` as a thread does that dies holding it.
 inline void die_holding(os::RobustMutex& mutex) {
   std::thread([&] { std::ignore = mutex.lock(os::kNoDeadline); }).join();
+}
+
+/// Runs `one` and `other` at once, in a thread each, round by round, each a little late at random; `after` each round,
+/// alone.
+template <class One, class Other, class After>
+void race(std::uint32_t rounds, One&& one, Other&& other, After&& after) {
+  std::atomic<std::uint32_t> started{0};
+  std::atomic<std::uint32_t> ended{0};
+  const auto wait_for = [](const std::atomic<std::uint32_t>& count, std::uint32_t round) {
+    while (count.load(std::memory_order_acquire) < round) std::this_thread::yield();
+  };
+  const auto be_late = [](std::mt19937& random) {
+    for (std::uint32_t left = random() % 64; left > 0; --left) __builtin_ia32_pause();
+  };
+  std::thread second([&] {
+    std::mt19937 random(1);
+    for (std::uint32_t round = 1; round <= rounds; ++round) {
+      wait_for(started, round);
+      be_late(random);
+      other();
+      ended.store(round, std::memory_order_release);
+    }
+  });
+  std::mt19937 random(2);
+  for (std::uint32_t round = 1; round <= rounds; ++round) {
+    started.store(round, std::memory_order_release);
+    be_late(random);
+    one();
+    wait_for(ended, round);
+    after();
+  }
+  second.join();
 }
 
 struct Shape {

@@ -62,7 +62,7 @@ const ChildRole kMaps("maps a file", [](Child& self) -> int {
 /// The same in a thread that outlives main().
 const ChildRole kMapsInAThread("maps a file in a thread that outlives the first", [](Child& self) -> int {
   static const MappedFile file(self.argument(0));
-  static const Child& child = self;
+  static const Child child = self;  // main()'s own goes with its stack
   std::thread([leader = ::pthread_self()] {
     ::pthread_join(leader, nullptr);
     child.report(std::to_string(os::start_time(own_pid())));
@@ -72,18 +72,18 @@ const ChildRole kMapsInAThread("maps a file in a thread that outlives the first"
 });
 
 /// Asks about a living process that maps a file, without descriptors left. Arguments: pid, start time, dev, ino.
-const ChildRole kAsksWithoutDescriptors("asks without descriptors", [](Child& self) {
+const ChildRole kAsksWithoutDescriptors("asks without descriptors", [](Child& self) -> int {
   const rlimit none{0, 0};
   require(::setrlimit(RLIMIT_NOFILE, &none) == 0, "setrlimit");
   require(os::start_time(own_pid()) == 0, "a descriptor was to be had");
   const bool lives =
       os::lives_and_maps(static_cast<std::uint32_t>(self.number(0)), self.number(1), {self.number(2), self.number(3)});
   self.report(lives ? "lives" : "gone");
-  return 0;
+  self.leave(0);
 });
 
 /// The same without /proc.
-const ChildRole kAsksWithoutProc("asks without /proc", [](Child& self) {
+const ChildRole kAsksWithoutProc("asks without /proc", [](Child& self) -> int {
   if (::unshare(CLONE_NEWNS) != 0 || ::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0 ||
       ::mount("none", "/proc", "tmpfs", 0, nullptr) != 0) {
     self.report("no mount namespace of its own is permitted here");
@@ -92,7 +92,7 @@ const ChildRole kAsksWithoutProc("asks without /proc", [](Child& self) {
   const bool lives =
       os::lives_and_maps(static_cast<std::uint32_t>(self.number(0)), self.number(1), {self.number(2), self.number(3)});
   self.report(lives ? "lives" : "gone");
-  return 0;
+  self.leave(0);
 });
 
 class Processes : public ::testing::Test {
