@@ -256,9 +256,11 @@ bool abandon(const View& view, std::uint64_t position, Owner owner) noexcept {
   bool skipped = false;
   if (least <= position && position < end) {
     std::uint64_t head = window.head().load(std::memory_order_acquire);  // A:publish
-    if (detail::head_state(head) == RecordState::claimed && detail::head_high(head) == owner) {
-      window.head().store(make_head(RecordState::skipped, detail::head_length(head), 0),
-                          std::memory_order_seq_cst);  // R:publish, R:wake
+    // An exchange of the head that was read, although the dead write no more: should the verdict ever be wrong (a life
+    // lock lost and not taken again), then either the commit or this wins, and both know which.
+    if (detail::head_state(head) == RecordState::claimed && detail::head_high(head) == owner &&
+        window.head().compare_exchange_strong(head, make_head(RecordState::skipped, detail::head_length(head), 0),
+                                              std::memory_order_seq_cst)) {  // R:publish, R:wake
       IPCQ_CRASH_POINT("abandon.skipped");
       view.side().close.abandoned_claims.fetch_add(1, std::memory_order_relaxed);  // relaxed: a statistic
       skipped = true;

@@ -312,7 +312,7 @@ struct Histograms {
   Histogram processing;
   Histogram latency;
 };
-static_assert(sizeof(Histograms) == 4 * 2624);
+static_assert(sizeof(Histograms) == 10496);
 
 /// A rate limit: theoretical arrival times in fixed point (GCRA). All zero: no limit.
 struct alignas(kCacheLine) QuotaBucket {
