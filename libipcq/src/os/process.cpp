@@ -119,7 +119,7 @@ bool lives_and_maps(std::uint32_t pid, std::uint64_t started, FileId id) noexcep
   };
   if (exited()) return false;
   const std::uint64_t start = start_time(pid);
-  if (start != 0 && start != started) return false;  // the number belongs to another process now
+  if (start != 0 && started != 0 && start != started) return false;  // the number belongs to another process now
   switch (maps_file(pid, id)) {
     case Maps::yes:
       return true;
