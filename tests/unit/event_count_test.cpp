@@ -91,6 +91,7 @@ TEST(EventCount, AKickWakesWhoeverHasArmedAndMovesTheEpochThoughNobodyWaits) {
   EXPECT_FALSE(core::somebody_waits(event));
   EXPECT_TRUE(core::sleep(event, armed, os::kNoDeadline)) << "between arm and sleep";
   const std::uint32_t before = core::arm(event);
+  EXPECT_NE(before, armed) << "who armed before the kick must not sleep on another's bit";
   Background sleeper([&] { EXPECT_TRUE(core::sleep(event, before, in_long())); });
   sleeper.wait_until_asleep();
   core::kick(event);

@@ -132,6 +132,10 @@ TEST_F(Processes, OneOfAnotherStartTimeIsAnother) {
   EXPECT_FALSE(os::lives_and_maps(own_pid(), os::start_time(own_pid()) + 1, file_.id()));
 }
 
+TEST_F(Processes, OneWhoseStartTimeCouldNotBeReadWhenItAttachedIsNotAnother) {
+  EXPECT_TRUE(os::lives_and_maps(own_pid(), 0, file_.id())) << "not known is no proof of death";
+}
+
 TEST_F(Processes, AChildLivesIsGoneWhenItExitedAndGoneWhenItWasReaped) {
   ChildProcess child(kMaps, {path()});
   const std::uint64_t started = std::stoull(child.next_report());
