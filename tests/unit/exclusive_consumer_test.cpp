@@ -116,6 +116,26 @@ TEST_F(ExclusiveConsumer, ADeathWithNothingOpenCountsNothing) {
   EXPECT_EQ(lease(next, true).messages, 3U);
 }
 
+TEST_F(ExclusiveConsumer, ADeathOfOneThatTookNothingCountsNothingThoughAnEarlierOneGaveMessagesBack) {
+  send(3);
+  std::ignore = lease(first_, true);
+  core::leave_exclusive(view(), group_.row, first_);  // it gave them back and went
+  core::ExclusiveState idle = consumer(2);
+  ASSERT_EQ(join(idle), Join::ok);
+  segment_.end(idle.owner);
+  core::ExclusiveState next = consumer(3);
+  ASSERT_EQ(join(next), Join::ok);
+  EXPECT_EQ(next.deliveries, 0U);
+  EXPECT_EQ(lease(next, true).messages, 3U);
+}
+
+TEST_F(ExclusiveConsumer, ThatWasTakenOverFromMovesNothingPastSkippedRecordsEither) {
+  abort_claims(3);
+  row().owner.store(core::make_owner(2, 9));
+  std::ignore = lease(first_, true);
+  EXPECT_EQ(row().retired.load(), 0U) << "it is the successor's word";
+}
+
 TEST_F(ExclusiveConsumer, ThatWasTakenOverFromDoesNotMoveRetired) {
   send(2);
   const LeaseTaken taken = lease(first_, true);

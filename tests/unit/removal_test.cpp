@@ -25,6 +25,33 @@ const support::ChildRole kLists("lists as another user", [](support::Child& self
   return 0;
 });
 
+/// Removes the queue "kept" as a user who may write it but not unlink it. Arguments: the directory.
+const support::ChildRole kRemoves("removes as another user", [](support::Child& self) {
+  constexpr uid_t kSomebody = 1234;
+  if (::geteuid() == 0) support::require(::setresuid(kSomebody, kSomebody, kSomebody) == 0, "setresuid");
+  try {
+    ipcq::remove("kept", {.directory = self.argument(0)});
+    self.report("removed");
+  } catch (const Error& error) {
+    self.report(to_string(error.errc()));
+  }
+  return 0;
+});
+
+TEST(RefusedRemoval, LeavesTheQueueAsItIs) {
+  const support::ScratchDirectory scratch;
+  const Queue queue = Queue::create("kept", {.capacity_bytes = 64 * 1024, .mode = 0666, .directory = scratch.path()});
+  // A directory where everybody may create files and nobody may unlink another's; for who is not root, one of his own.
+  ASSERT_EQ(::chmod(scratch.path().c_str(), ::geteuid() == 0 ? 01777 : 0555), 0);
+  support::ChildProcess remover(kRemoves, {scratch.path()});
+  EXPECT_EQ(remover.next_report(), "permission_denied");
+  EXPECT_TRUE(remover.succeeds());
+  ASSERT_EQ(::chmod(scratch.path().c_str(), 0700), 0);
+  EXPECT_FALSE(queue.inspect().removed);
+  Producer producer = queue.producer();
+  EXPECT_EQ(producer.send("still here", 0, now), Outcome::ok);
+}
+
 class InterruptedRemoval : public ::testing::Test {
  protected:
   void SetUp() override {

@@ -99,6 +99,7 @@ class IPCQ_EXPORT Lease {
  private:
   friend class detail::ConsumerImpl;
   void take(Lease& other) noexcept;
+  void take_handle();
   void requeue_open() noexcept;
 
   detail::ConsumerImpl* impl_ = nullptr;  ///< not null exactly while open

@@ -53,25 +53,30 @@ namespace {
 
 }  // namespace
 
-Outcome Lease::ack() {
-  if (impl_ == nullptr) lease_not_open(finished_);
-  impl_->endpoint().segment().check_usable();
-  // One attempt per handle, whichever thread makes it.
+// One attempt per handle, whichever thread makes it: who comes second touches nothing else, the first may be deleting it.
+void Lease::take_handle() {
   if (taken_.exchange(true, std::memory_order_acquire)) lease_not_open(true);  // A:handle, with R:handle
+  try {
+    if (impl_ == nullptr) lease_not_open(finished_);
+    impl_->endpoint().segment().check_usable();
+  } catch (...) {
+    taken_.store(false, std::memory_order_release);  // R:handle, with A:handle
+    throw;
+  }
+}
+
+Outcome Lease::ack() {
+  take_handle();
   return impl_->ack(*this);
 }
 
 Outcome Lease::ack(std::uint32_t first_messages, Deadline deadline) {
-  if (impl_ == nullptr) lease_not_open(finished_);
-  impl_->endpoint().segment().check_usable();
-  if (taken_.exchange(true, std::memory_order_acquire)) lease_not_open(true);  // A:handle, with R:handle
+  take_handle();
   return impl_->ack_first(*this, first_messages, deadline);
 }
 
 Outcome Lease::requeue() {
-  if (impl_ == nullptr) lease_not_open(finished_);
-  impl_->endpoint().segment().check_usable();
-  if (taken_.exchange(true, std::memory_order_acquire)) lease_not_open(true);  // A:handle, with R:handle
+  take_handle();
   return impl_->requeue(*this);
 }
 

@@ -39,8 +39,14 @@ ConsumerImpl::ConsumerImpl(const std::shared_ptr<Segment>& segment, const Consum
   state_.owner = endpoint_.owner();
   exclusive_ = core::is_exclusive_group(view, group_.row);
   if (!exclusive_) {
-    // The row names the group; a removal that did not see the row has marked the group by now.
-    if (!core::group_is(view, group_.row, group_.incarnation)) {
+    // The row names the group. A remover counts rows and marks under the group's mutex, so that from here on either he has
+    // seen our row or we see his mark.
+    bool moved = false;
+    const bool locked = core::lock_group(view, group_.row, 0, moved) == core::Locked::yes;
+    const bool there = core::group_is(view, group_.row, group_.incarnation);
+    if (locked) core::unlock_group(view, group_.row);
+    if (moved) core::publish_retired(view);
+    if (!there) {
       segment->fail(Errc::no_such_group, "group '" + group_name_ + "' was removed", "add it again: ipcq group add");
     }
     return;
@@ -205,13 +211,9 @@ core::LeaseTaken ConsumerImpl::wait_for_lease(core::LeaseRequest request, CallDe
   auto& side = view.side();
   const std::int64_t deadline_ns = deadline.is_now() ? 0 : deadline.ns();
   core::finish_close(view);
+  // Who waits a moment at most, or not at all, meets no backstop in one call: so every call that found nothing looks when due.
+  endpoint_.look_if_due(os::monotonic_ns());
   if (deadline.is_now()) {
-    // Who never sleeps meets no backstop: so a poll that found nothing looks for the dead, at most as often as a sleeper.
-    const std::int64_t now = os::monotonic_ns();
-    if (now - polled_ns_ >= kBackstop_ns) {
-      polled_ns_ = now;
-      endpoint_.backstop();
-    }
     if (taken.step == core::LeaseStep::nothing) return attempt(request, 0);
   }
   const auto again = [&] {
@@ -222,17 +224,17 @@ core::LeaseTaken ConsumerImpl::wait_for_lease(core::LeaseRequest request, CallDe
     return nothing_yet(taken.step);
   };
   bool slept = false;
-  endpoint_.begin_wait();
   for (;;) {
     std::int64_t now = deadline.is_now() ? 0 : os::monotonic_ns();
     if (endpoint_.cancelled()) return taken;
+    // An exclusive consumer that has as many leases open as it may would wait for itself.
+    if (exclusive_ && taken.step == core::LeaseStep::too_many_leases) return taken;
     if (now >= deadline_ns) {
       request.take_what_is_there = true;
       again();
       return taken;
     }
     const std::int64_t spin_until = endpoint_.spin_until(now, deadline_ns);
-    std::int64_t backstop = now + kBackstop_ns;
     for (std::uint32_t pauses = 1; now < spin_until; ++pauses) {
       __builtin_ia32_pause();
       const bool changed = core::peek_head(view, taken.stop) != taken.head;
@@ -242,10 +244,7 @@ core::LeaseTaken ConsumerImpl::wait_for_lease(core::LeaseRequest request, CallDe
       }
       if (pauses % kPausesPerClock == 0) {
         now = os::monotonic_ns();
-        if (now >= backstop) {
-          endpoint_.backstop();
-          backstop = now + kBackstop_ns;
-        }
+        endpoint_.look_if_due(now);
       }
     }
     if (now >= deadline_ns) continue;
@@ -278,6 +277,8 @@ Outcome ConsumerImpl::outcome_of(const core::LeaseTaken& taken) const noexcept {
       return Outcome::too_many_leases;
     case core::LeaseStep::group_removed:
       return Outcome::group_removed;
+    case core::LeaseStep::disowned:
+      return Outcome::disowned;
     case core::LeaseStep::removed:
       return Outcome::removed;
     case core::LeaseStep::poisoned:
@@ -370,6 +371,7 @@ Outcome ConsumerImpl::ack_first(Lease& lease, std::uint32_t first_messages, Dead
   }
   if (outcome == Outcome::timed_out || outcome == Outcome::too_many_leases) return keep(outcome);
   if (outcome != Outcome::ok) {
+    if (exclusive_) open_.erase(open_.begin());
     finish(lease);
     return outcome;
   }
@@ -408,7 +410,7 @@ void ConsumerImpl::note_finished(const Lease& lease, std::uint32_t messages) noe
   const core::View& view = endpoint_.view();
   const std::uint64_t created = lease.first_time_;
   const std::uint64_t acked = view.stamp();
-  if (acked == 0) return;
+  if (acked <= lease.leased_) return;  // stamps are off, or two processors' counters differ by a tick
   // relaxed: a lease may be acked from several threads' hands.
   endpoint_.counters().processing_ticks.fetch_add((acked - lease.leased_) * core::kSampling, std::memory_order_relaxed);
   auto& histograms = view.histograms(group_.row);

@@ -68,7 +68,6 @@ class ConsumerImpl {
   std::uint64_t probed_head_ = 0;
   std::int64_t probed_ns_ = 0;
   std::int64_t front_probed_ns_ = 0;
-  std::int64_t polled_ns_ = 0;
   bool front_seen_ = true;                   // the last look found another's lease at the front
   core::Owner living_claimer_ = 0;           // whom the last probe found alive
   std::atomic<std::int64_t> references_{1};  // the handle, and each open lease

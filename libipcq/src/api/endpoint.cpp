@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <ctime>
+#include <exception>
 
 #include "core/event_count.hpp"
 #include "core/recovery.hpp"
@@ -88,8 +89,9 @@ void Endpoint::backstop() noexcept {
     life_.close();
     try {
       life_ = segment_->open_life_descriptor();
-      os::lock_bytes(life_.get(), view_.life_begin + core::owner_row(owner_), 1);
-    } catch (const Error&) {
+      // Refused, another endpoint has the row: try again, and until then be without.
+      if (!os::lock_bytes(life_.get(), view_.life_begin + core::owner_row(owner_), 1)) life_.close();
+    } catch (const std::exception&) {
       // No descriptor to be had now: the next backstop tries again. Meanwhile others report us as `lost_life_lock`.
     }
   }
@@ -98,11 +100,14 @@ void Endpoint::backstop() noexcept {
 
 void Endpoint::sleep_once(layout::EventLine& event, std::uint32_t armed, std::int64_t deadline_ns,
                           std::int64_t look_ns) noexcept {
-  if (backstop_at_ns_ == 0) backstop_at_ns_ = os::monotonic_ns() + kBackstop_ns;
-  core::sleep(event, armed, std::min({deadline_ns, backstop_at_ns_, look_ns}));
-  if (os::monotonic_ns() < backstop_at_ns_) return;
+  core::sleep(event, armed, std::min({deadline_ns, looked_ns_ + kBackstop_ns, look_ns}));
+  look_if_due(os::monotonic_ns());
+}
+
+void Endpoint::look_if_due(std::int64_t now_ns) noexcept {
+  if (now_ns - looked_ns_ < kBackstop_ns) return;
+  looked_ns_ = now_ns;
   backstop();
-  backstop_at_ns_ = 0;
 }
 
 std::int64_t Endpoint::spin_until(std::int64_t now_ns, std::int64_t deadline_ns) const noexcept {

@@ -71,22 +71,23 @@ class Endpoint {
   /// At most until `look_ns`, which delays no backstop.
   void sleep_once(layout::EventLine& event, std::uint32_t armed, std::int64_t deadline_ns,
                   std::int64_t look_ns = os::kNoDeadline) noexcept;
-  /// A call begins to wait: its first backstop is a whole one away.
-  void begin_wait() noexcept { backstop_at_ns_ = 0; }
-  /// The look at a backstop.
-  void backstop() noexcept;
+  /// The look for the dead, if the last one of this endpoint is a backstop ago: for every call that found nothing, however
+  /// short it waits.
+  void look_if_due(std::int64_t now_ns) noexcept;
   /// Up to when a call that began at `now_ns` spins.
   [[nodiscard]] std::int64_t spin_until(std::int64_t now_ns, std::int64_t deadline_ns) const noexcept;
   [[nodiscard]] WaitStrategy strategy() const noexcept { return wait_; }
 
  private:
+  void backstop() noexcept;
+
   std::shared_ptr<Segment> segment_;
   core::View view_;
   os::LifeDescriptor life_;
   core::Owner owner_ = 0;
   WaitStrategy wait_;
   std::atomic<bool> cancelled_{false};
-  std::int64_t backstop_at_ns_ = 0;
+  std::int64_t looked_ns_ = 0;
   bool producer_ = false;
   bool attached_ = false;
 };

@@ -340,6 +340,7 @@ QueueInfo inspect_segment(const Segment& segment) {
     info.groups.push_back(group_info(view, i, info.claim_position, info.endpoints));
     info.depth_bytes = std::max(info.depth_bytes, info.groups.back().depth_bytes);
   }
+  for (const GroupInfo& group : info.groups) info.claim_position = std::max(info.claim_position, group.retired);
   for (EndpointInfo& endpoint : info.endpoints) {
     if (endpoint.producer) continue;
     for (const GroupInfo& group : info.groups) {

@@ -102,20 +102,13 @@ Outcome ProducerImpl::wait_for_claim(std::uint64_t need, CallDeadline& deadline,
     return armed;
   };
   announce();
-  if (deadline.is_now()) {
-    // Who never sleeps meets no backstop: so a poll that found no room looks for the dead, at most as often as a sleeper.
-    const std::int64_t now = os::monotonic_ns();
-    if (now - polled_ns_ >= kBackstop_ns) {
-      polled_ns_ = now;
-      endpoint_.backstop();
-    }
-  }
+  // Who waits a moment at most, or not at all, meets no backstop in one call: so every call that is short looks when due.
+  endpoint_.look_if_due(os::monotonic_ns());
   // Free some, then look once more: `full` is answered only after a look that follows an attempt to free room.
   core::RoomFreed freed = core::free_room(view, claimed_to());
   Outcome outcome = core::claim(view, state_, need, 0, taken);
   const std::int64_t deadline_ns = deadline.is_now() ? 0 : deadline.ns();
   bool slept = false;
-  endpoint_.begin_wait();
   while (outcome == Outcome::full || outcome == Outcome::blocked) {
     if (endpoint_.cancelled()) return Outcome::cancelled;
     if (outcome == Outcome::full && freed.rejects) return Outcome::full;
@@ -124,15 +117,14 @@ Outcome ProducerImpl::wait_for_claim(std::uint64_t need, CallDeadline& deadline,
 
     if (outcome == Outcome::blocked) {
       // A stopped process holds the producer side: wait for its mutex itself, a backstop at a time.
-      endpoint_.backstop();
       outcome =
           core::claim(view, state_, need, deadline_ns < now + kBackstop_ns ? deadline_ns : now + kBackstop_ns, taken);
+      endpoint_.look_if_due(os::monotonic_ns());
       continue;
     }
 
     // Spin: acks do not retire by themselves, so a look now and then must.
     const std::int64_t spin_until = endpoint_.spin_until(now, deadline_ns);
-    std::int64_t backstop = now + kBackstop_ns;
     for (std::uint32_t looks = 1; now < spin_until; ++looks) {
       __builtin_ia32_pause();
       if (looks % kLooksPerTry == 0) {
@@ -141,10 +133,7 @@ Outcome ProducerImpl::wait_for_claim(std::uint64_t need, CallDeadline& deadline,
         outcome = core::claim(view, state_, need, 0, taken);
         if ((outcome != Outcome::full && outcome != Outcome::blocked) || freed.rejects || endpoint_.cancelled()) break;
         now = os::monotonic_ns();
-        if (now >= backstop) {
-          endpoint_.backstop();
-          backstop = now + kBackstop_ns;
-        }
+        endpoint_.look_if_due(now);
       }
     }
     if (outcome != Outcome::full && outcome != Outcome::blocked) return outcome;

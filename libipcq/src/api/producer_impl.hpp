@@ -35,7 +35,6 @@ class ProducerImpl {
 
   Endpoint endpoint_;
   core::ProducerState state_;
-  std::int64_t polled_ns_ = 0;
   bool open_ = false;
   bool handle_ = true;
 };

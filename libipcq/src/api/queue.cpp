@@ -144,15 +144,18 @@ Producer Queue::producer(const ProducerOptions& options) const {
 
 Consumer Queue::consumer(const ConsumerOptions& options) const {
   segment_->check_alive();
-  core::GroupId group;
-  if (options.create_group) {
-    GroupOptions made = *options.create_group;
-    made.name = options.group;
-    group = make_group(*segment_, made, true);
-  } else {
-    group = group_of(*segment_, options.group);
+  if (!options.create_group)
+    return Consumer(new detail::ConsumerImpl(segment_, options, group_of(*segment_, options.group)));
+  GroupOptions made = *options.create_group;
+  made.name = options.group;
+  for (int attempt = 0;; ++attempt) {
+    try {
+      return Consumer(new detail::ConsumerImpl(segment_, options, make_group(*segment_, made, true)));
+    } catch (const Error& error) {
+      // An ephemeral group may go between our making it and our joining it: somebody else's last member left.
+      if (error.errc() != Errc::no_such_group || attempt == kOpenOrCreateTries) throw;
+    }
   }
-  return Consumer(new detail::ConsumerImpl(segment_, options, group));
 }
 
 Consumer Queue::consumer(std::string_view group) const {

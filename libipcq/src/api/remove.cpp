@@ -1,5 +1,6 @@
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <ctime>
@@ -41,6 +42,16 @@ std::string who_lives(const detail::Segment* segment) {
 
 }  // namespace
 
+// Whether this process may unlink the queue's name, as far as the modes tell: asked before the mark, which cannot be taken
+// back from those who have seen it.
+bool may_unlink(const detail::Place& place, const struct stat& file) noexcept {
+  struct stat directory {};
+  if (::stat(place.directory.c_str(), &directory) != 0) return false;
+  if (::faccessat(AT_FDCWD, place.directory.c_str(), W_OK | X_OK, AT_EACCESS) != 0) return false;
+  const uid_t me = ::geteuid();
+  return (directory.st_mode & S_ISVTX) == 0 || me == 0 || me == file.st_uid || me == directory.st_uid;
+}
+
 // Steps; the remover's byte is held from 1 to the end, so that two removers do not mix.
 //  1. the remover's byte             (die here → the byte is free again)
 //  2. the whole life range, unless forced: fails while anybody lives; nobody attaches while we hold it
@@ -54,6 +65,9 @@ void remove(std::string_view name, const RemoveOptions& options) {
   const auto fail = [&](Errc code, const std::string& what, const std::string& to_do, int error = 0) {
     detail::fail(code, place.name, place.path, what, to_do, error);
   };
+  if (!may_unlink(place, file.info)) {
+    fail(Errc::permission_denied, "its file may not be unlinked from " + place.directory, "its owner, or root, can");
+  }
   // The rest of the segment, if it is of this layout: to name who lives and to wake them.
   std::shared_ptr<detail::Segment> segment;
   try {

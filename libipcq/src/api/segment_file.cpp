@@ -236,9 +236,10 @@ bool link_file(const Place& place, int fd, const std::string& temporary) {
     if (result != 0 && errno == ENOENT)
       result = ::linkat(fd, "", AT_FDCWD, place.path.c_str(), AT_EMPTY_PATH);  // no /proc
   } else {
-    result = ::link(temporary.c_str(), place.path.c_str());
+    // One step from the one name to the other: a file with two names is refused, and a death must not leave one.
+    result = ::renameat2(AT_FDCWD, temporary.c_str(), AT_FDCWD, place.path.c_str(), RENAME_NOREPLACE);
     const int saved = errno;
-    ::unlink(temporary.c_str());
+    if (result != 0) ::unlink(temporary.c_str());
     errno = saved;
   }
   if (result == 0) return true;

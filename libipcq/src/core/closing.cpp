@@ -56,7 +56,7 @@ void finish_close(const View& view) noexcept {
   if (done) publish_both(view);
 }
 
-bool close(const View& view) noexcept {
+void close(const View& view) noexcept {
   // 1. the flag: no new claims      (die here → whoever meets the flag without closed_at does step 2)
   view.frozen().flags.fetch_or(layout::flag::kClosed, std::memory_order_seq_cst);  // R:flags, with A:flags; R:wake
   IPCQ_CRASH_POINT("close.flag");
@@ -65,7 +65,6 @@ bool close(const View& view) noexcept {
   notify(view.side().data);
   // 2. closed_at                    (die here → whole)
   finish_close(view);
-  return true;
 }
 
 void publish_retired(const View& view) noexcept {

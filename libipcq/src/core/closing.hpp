@@ -5,8 +5,8 @@
 
 namespace ipcq::core {
 
-/// Stores the flag, then closed_at if that is ours to do. Idempotent. False: a stopped process holds the producer side.
-bool close(const View& view) noexcept;
+/// Stores the flag, then closed_at if that is ours to do and can be done now. Idempotent.
+void close(const View& view) noexcept;
 
 /// For whoever meets the flag without closed_at: does that step if nobody living must do it (an exclusive producer does
 /// it itself: at its next claim, after its open claim, or when it detaches). Cheap when there is nothing to do.

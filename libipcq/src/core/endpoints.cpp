@@ -14,9 +14,9 @@ constexpr auto kFree = static_cast<std::uint32_t>(layout::RowState::free);
 constexpr auto kAttached = static_cast<std::uint32_t>(layout::RowState::attached);
 
 // Every row is whole by itself (its state is stored last), so a death under the table's mutex leaves nothing to mend.
-Locked lock_table(const View& view) noexcept {
+Locked lock_table(const View& view, std::int64_t deadline_ns) noexcept {
   auto& mutex = view.side().table_lock.mutex;
-  return lock_repaired(view, mutex, os::monotonic_ns() + 100 * kLockPatience_ns, [] { return true; });
+  return lock_for_call(view, mutex, deadline_ns, [] { return true; });
 }
 
 }  // namespace
@@ -55,6 +55,7 @@ AttachResult attach(const View& view, int life_fd, const AttachRequest& request,
   // is on its way out: only if there is nothing else it is worth waiting for.
   std::uint32_t chosen = view.endpoints_max;
   bool free_but_held = false;
+  Owner dead = 0;  // whom a chosen row belonged to
   for (std::uint32_t i = 0; i < view.endpoints_max && chosen == view.endpoints_max; ++i) {
     if (row_attached(view, i)) continue;
     if (os::probe_byte(view.fd, view.life_begin + i) == os::ByteState::held) {
@@ -68,6 +69,7 @@ AttachResult attach(const View& view, int life_fd, const AttachRequest& request,
     if (row_attached(view, i) && judge(view, holder) == Verdict::dead) {
       if (!abandon_claim_of(view, holder)) return AttachResult::again;
       chosen = i;
+      dead = holder;
     }
   }
   if (chosen == view.endpoints_max && free_but_held) return AttachResult::again;
@@ -75,10 +77,12 @@ AttachResult attach(const View& view, int life_fd, const AttachRequest& request,
   auto& row = view.row(chosen);
   const Owner before = owner_of_row(view, chosen);
   const bool was_attached = row_attached(view, chosen);
-  // Freed and taken again since we judged: the new owner is not the one we found dead.
-  if (was_attached && judge(view, before) != Verdict::dead) return AttachResult::again;
+  // Taken again since we judged: the new owner is not the one we found dead, and his claim is not the one we dealt with.
+  if (was_attached && before != dead) return AttachResult::again;
 
-  switch (lock_table(view)) {
+  const auto pid = static_cast<std::uint32_t>(::getpid());
+  const std::uint64_t started = os::start_time(pid);  // a system call or three: before the mutex
+  switch (lock_table(view, os::monotonic_ns() + 100 * kLockPatience_ns)) {
     case Locked::yes:
       break;
     case Locked::timed_out:
@@ -101,9 +105,9 @@ AttachResult attach(const View& view, int life_fd, const AttachRequest& request,
   row.state.store(kFree, std::memory_order_release);  // R:row
   // 3. who we are              (die here → a free row with strange particulars)
   // relaxed: published by the incarnation and the state below.
-  row.pid.store(static_cast<std::uint32_t>(::getpid()), std::memory_order_relaxed);
+  row.pid.store(pid, std::memory_order_relaxed);
   row.uid.store(static_cast<std::uint32_t>(::geteuid()), std::memory_order_relaxed);
-  row.start_time.store(os::start_time(static_cast<std::uint32_t>(::getpid())), std::memory_order_relaxed);
+  row.start_time.store(started, std::memory_order_relaxed);
   row.kind.store(static_cast<std::uint32_t>(request.kind), std::memory_order_relaxed);
   row.group.store(request.group, std::memory_order_relaxed);
   row.group_incarnation.store(request.group_incarnation, std::memory_order_relaxed);
@@ -144,12 +148,13 @@ void detach(const View& view, Owner owner) noexcept {
   IPCQ_CRASH_POINT("detach.cleared");
 }
 
-void free_row_of_dead(const View& view, Owner owner) noexcept {
-  if (lock_table(view) != Locked::yes) return;
+bool free_row_of_dead(const View& view, Owner owner) noexcept {
+  if (lock_table(view, 0) != Locked::yes) return false;
   auto& row = view.row(owner_row(owner));
   // The caller's verdict is final for this incarnation: only a row that still names it is freed.
   if (owner_of_row(view, owner_row(owner)) == owner) row.state.store(kFree, std::memory_order_release);  // R:row
   view.side().table_lock.mutex.unlock();
+  return true;
 }
 
 void free_rows_of_earlier_images(const View& view) noexcept {

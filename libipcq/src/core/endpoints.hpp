@@ -44,8 +44,8 @@ void detach(const View& view, Owner owner) noexcept;
 /// pid and start time stay): nobody else may judge them dead once the new image maps the segment.
 void free_rows_of_earlier_images(const View& view) noexcept;
 
-/// Frees the row of `owner`, judged dead by the caller, after its claim is dealt with.
-void free_row_of_dead(const View& view, Owner owner) noexcept;
+/// Frees the row of `owner`, judged dead by the caller, after its claim is dealt with. False: somebody holds the table.
+bool free_row_of_dead(const View& view, Owner owner) noexcept;
 
 /// A number of this program image, drawn once.
 [[nodiscard]] std::uint64_t own_image() noexcept;

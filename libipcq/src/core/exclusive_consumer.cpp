@@ -44,6 +44,8 @@ Join join_exclusive(const View& view, std::uint32_t group, std::uint32_t incarna
       state.one_by_one_to = leased_to;
       state.deliveries = before + 1;
     } else {
+      // What an earlier one had open and gave back, or left, is nobody's burden: a death counts only what it took itself.
+      row.leased_to.store(retired, std::memory_order_release);  // R:leased_to
       state.one_by_one_to = retired;
       state.deliveries = 0;
     }
@@ -71,6 +73,11 @@ LeaseTaken lease_exclusive(const View& view, std::uint32_t group, std::uint32_t 
   auto& row = view.group(group);
   if (!group_is(view, group, incarnation)) {
     taken.step = LeaseStep::group_removed;
+    return taken;
+  }
+  // A lost life lock and a successor: nothing here is ours any more. (A check, not a fence, as in ack_exclusive.)
+  if (row.owner.load(std::memory_order_relaxed) != state.owner) {  // relaxed: see above
+    taken.step = LeaseStep::disowned;
     return taken;
   }
   // Skipped records that were passed while a lease was open are finished now that none is   (one store: die before or after)

@@ -29,12 +29,28 @@ std::uint32_t active_groups(const View& view) noexcept {
 
 std::int64_t patience() noexcept { return os::monotonic_ns() + 100 * kLockPatience_ns; }
 
+// Whether the row is an attached consumer of the group.
+bool is_member(const View& view, std::uint32_t number, GroupId id) noexcept {
+  if (!row_attached(view, number)) return false;
+  const auto& row = view.row(number);
+  // relaxed: behind the state (A:row).
+  return row.kind.load(std::memory_order_relaxed) == static_cast<std::uint32_t>(layout::RowKind::consumer) &&
+         row.group.load(std::memory_order_relaxed) == id.row &&
+         row.group_incarnation.load(std::memory_order_relaxed) == id.incarnation;
+}
+
+std::uint32_t attached_members(const View& view, GroupId id) noexcept {
+  std::uint32_t members = 0;
+  for (std::uint32_t i = 0; i < view.endpoints_max; ++i) members += is_member(view, i, id) ? 1U : 0U;
+  return members;
+}
+
 enum class Freed : std::uint8_t { yes, no, restored };
 
 // Frees the marked row of `incarnation`. Somebody may have done so, and used the row again: checked under the mutex. Two
 // removers may have marked the last two groups at once: the first to come here finds no active one and takes his mark back.
-Freed free_marked(const View& view, std::uint32_t number, std::uint32_t incarnation) noexcept {
-  if (lock_producer_side(view, patience()) != Locked::yes) return Freed::no;
+Freed free_marked(const View& view, std::uint32_t number, std::uint32_t incarnation, std::int64_t deadline_ns) noexcept {
+  if (lock_producer_side(view, deadline_ns) != Locked::yes) return Freed::no;
   auto& row = view.group(number);
   Freed freed = Freed::no;
   if (row.state.load(std::memory_order_relaxed) == kMarked &&  // relaxed: under the mutex
@@ -141,32 +157,30 @@ AddGroup add_group(const View& view, const GroupPlan& plan, GroupId& id) noexcep
   return AddGroup::ok;
 }
 
-std::uint32_t living_members(const View& view, GroupId id, std::uint32_t& one) noexcept {
-  std::uint32_t members = 0;
+Members members_of(const View& view, GroupId id) noexcept {
+  Members members;
   for (std::uint32_t i = 0; i < view.endpoints_max; ++i) {
-    if (!row_attached(view, i)) continue;
-    const auto& row = view.row(i);
-    // relaxed: a report, and a check that is repeated by whoever attaches.
-    if (row.kind.load(std::memory_order_relaxed) != static_cast<std::uint32_t>(layout::RowKind::consumer) ||
-        row.group.load(std::memory_order_relaxed) != id.row ||
-        row.group_incarnation.load(std::memory_order_relaxed) != id.incarnation) {
-      continue;
-    }
+    if (!is_member(view, i, id)) continue;
+    ++members.attached;
     const Owner owner = owner_of_row(view, i);
     if (judge(view, owner) == Verdict::dead) continue;
-    one = owner;
-    ++members;
+    ++members.living;
+    members.one = owner;
   }
   return members;
 }
 
 RemoveGroup remove_group(const View& view, GroupId id, bool force, std::uint32_t& holder) noexcept {
   if (!group_is(view, id.row, id.incarnation)) return RemoveGroup::no_such_group;
-  if (!force && living_members(view, id, holder) > 0) return RemoveGroup::has_member;
   auto& row = view.group(id.row);
   const bool exclusive = is_exclusive_group(view, id.row);
   for (int attempt = 0; attempt < 20; ++attempt) {
-    // Verdicts outside the mutex: whose leases are whose.
+    // Verdicts outside the mutex: who lives, and whose leases are whose.
+    const Members members = members_of(view, id);
+    if (!force && members.living > 0) {
+      holder = members.one;
+      return RemoveGroup::has_member;
+    }
     if (exclusive) {
       holder = row.owner.load(std::memory_order_acquire);  // A:takeover, with R:takeover
       if (holder != 0 && judge(view, holder) != Verdict::dead) return RemoveGroup::has_lease;
@@ -207,6 +221,12 @@ RemoveGroup remove_group(const View& view, GroupId id, bool force, std::uint32_t
       if (judge(view, holder) != Verdict::dead) return RemoveGroup::has_lease;
       continue;  // died meanwhile: give his leases back and look again
     }
+    // Somebody attached since we looked. Members join under this mutex, after their row is there: from the mark on they
+    // find the group removed.
+    if (!force && attached_members(view, id) > members.attached) {
+      unlock();
+      continue;
+    }
     if (active_groups(view) <= 1) {  // a first look; the mutex that decides is the producer side's
       unlock();
       return RemoveGroup::last;
@@ -217,23 +237,24 @@ RemoveGroup remove_group(const View& view, GroupId id, bool force, std::uint32_t
     unlock();
     // 2. free                                     (die here → whole)
     publish_fenced(view.side().data);  // members look again: group_removed
-    return free_marked(view, id.row, id.incarnation) == Freed::restored ? RemoveGroup::last : RemoveGroup::ok;
+    free_marked(view, id.row, id.incarnation, patience());
+    // By us or by another finisher: restored if it was the last.
+    return group_is(view, id.row, id.incarnation) ? RemoveGroup::last : RemoveGroup::ok;
   }
   return RemoveGroup::timed_out;
 }
 
 bool finish_group_removal(const View& view, std::uint32_t number) noexcept {
   auto& row = view.group(number);
-  if (row.state.load(std::memory_order_acquire) != kMarked) return false;  // A:group, with R:group
-  return free_marked(view, number, row.incarnation.load(std::memory_order_relaxed)) ==
-         Freed::yes;  // relaxed: checked again
+  if (row.state.load(std::memory_order_acquire) != kMarked) return false;             // A:group, with R:group
+  const std::uint32_t incarnation = row.incarnation.load(std::memory_order_relaxed);  // relaxed: checked again
+  return free_marked(view, number, incarnation, 0) == Freed::yes;
 }
 
 bool remove_if_abandoned(const View& view, GroupId id) noexcept {
   const auto& row = view.group(id.row);
   if (lifetime_of(row) != Lifetime::ephemeral) return false;
   std::uint32_t holder = 0;
-  if (living_members(view, id, holder) > 0) return false;
   return remove_group(view, id, false, holder) == RemoveGroup::ok;
 }
 

@@ -76,7 +76,12 @@ bool finish_group_removal(const View& view, std::uint32_t row) noexcept;
 /// Removes an ephemeral group none of whose members lives. True if it went.
 bool remove_if_abandoned(const View& view, GroupId id) noexcept;
 
-/// Living members, and one of them.
-[[nodiscard]] std::uint32_t living_members(const View& view, GroupId id, std::uint32_t& one) noexcept;
+struct Members {
+  std::uint32_t attached = 0;
+  std::uint32_t living = 0;  // of these
+  std::uint32_t one = 0;     // a living one's owner word
+};
+/// Who is attached to the group. Probes: called without locks.
+[[nodiscard]] Members members_of(const View& view, GroupId id) noexcept;
 
 }  // namespace ipcq::core

@@ -257,7 +257,7 @@ bool redeliver_dead(const View& view, std::uint32_t group) noexcept {
     std::uint64_t word = entry_word.load(std::memory_order_acquire);  // A:ack
     if (word_state(word) != EntryState::leased || judge(view, word_owner(word)) != Verdict::dead) continue;
     bool moved = false;
-    if (lock_group(view, group, 0, moved) != Locked::yes) return any;
+    if (lock_group(view, group, 0, moved) != Locked::yes) break;
     // The exact word that was judged: if it changed, its owner (then still alive) finished it, or another recoverer did.
     if (entry_word.compare_exchange_strong(word, given_back(word), std::memory_order_seq_cst)) {  // R:ack, R:wake
       IPCQ_CRASH_POINT("recover.redeliverable");

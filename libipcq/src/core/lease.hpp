@@ -27,6 +27,7 @@ enum class LeaseStep : std::uint8_t {
   too_many_leases,  // no free ledger entry; `front_owner` holds the oldest
   lock_held,        // a stopped process holds the group's mutex
   group_removed,
+  disowned,  // an exclusive consumer judged dead: a successor took over
   removed,
   poisoned,
   damaged,

@@ -124,22 +124,29 @@ bool Ledger::repair() noexcept {
     } else if (word_state(word) == EntryState::free) {
       index_[--free] = static_cast<std::uint16_t>(number);
     } else {
-      // drop-oldest moves `retired` before the entry's begin.
-      if (entry.begin.load(std::memory_order_relaxed) < floor) entry.begin.store(floor, std::memory_order_relaxed);
+      // drop-oldest moves `retired` before the begin of a redeliverable entry; nothing else is retired in part.
+      if (entry.begin.load(std::memory_order_relaxed) < floor) {
+        if (word_state(word) != EntryState::redeliverable) return false;
+        entry.begin.store(floor, std::memory_order_relaxed);
+      }
       index_[used++] = static_cast<std::uint16_t>(number);
     }
   }
-  std::sort(index_, index_ + used, [&](std::uint16_t a, std::uint16_t b) {
-    return entries_[a].begin.load(std::memory_order_relaxed) < entries_[b].begin.load(std::memory_order_relaxed);
-  });
+  // By heap, which stays inside the array whatever the comparisons say: somebody may write here who should not.
+  const auto earlier = [&](std::uint16_t a, std::uint16_t b) {
+    return entries_[a % entries].begin.load(std::memory_order_relaxed) <
+           entries_[b % entries].begin.load(std::memory_order_relaxed);
+  };
+  std::make_heap(index_, index_ + used, earlier);
+  std::sort_heap(index_, index_ + used, earlier);
   // 2. Ends are cut to the next begin (splits, first-n acks and merges that were broken off), and must tile.
   std::uint64_t expected = floor;
   for (std::uint32_t k = 0; k < used; ++k) {
-    layout::LedgerEntry& entry = entries_[index_[k]];
+    layout::LedgerEntry& entry = entries_[index_[k] % entries];
     const std::uint64_t begin = entry.begin.load(std::memory_order_relaxed);
     std::uint64_t end = entry.end.load(std::memory_order_relaxed);
     if (k + 1 < used) {
-      const std::uint64_t next = entries_[index_[k + 1]].begin.load(std::memory_order_relaxed);
+      const std::uint64_t next = entries_[index_[k + 1] % entries].begin.load(std::memory_order_relaxed);
       if (end > next) {
         end = next;
         entry.end.store(end, std::memory_order_relaxed);

@@ -146,8 +146,8 @@ std::uint64_t need_of(const View& view, std::uint64_t messages, std::uint64_t by
   constexpr std::uint64_t kTooMuch = std::uint64_t{1} << 62;
   if (messages > detail::kClaimBytesMax || bytes > kTooMuch / 2 || bytes_each > detail::kClaimBytesMax) return kTooMuch;
   if (bytes_each > 0) return messages * detail::record_bytes(bytes_each, a);
-  // Any split of `bytes` over the messages fits: each costs a header of A bytes and at most A - 1 of padding.
-  return messages * a + ((bytes + messages * (a - 1)) & ~(a - 1));
+  // Any split of `bytes` over the messages fits: each costs a header of A bytes, and if it has any at most A - 1 of padding.
+  return messages * a + ((bytes + std::min(messages, bytes) * (a - 1)) & ~(a - 1));
 }
 
 Locked lock_producer_side(const View& view, std::int64_t call_deadline_ns) noexcept {
@@ -344,6 +344,7 @@ void leave_producer(const View& view, ProducerState& producer) noexcept {
     owner_word.store(0, std::memory_order_release);                    // R:takeover
   }
   unlock_producer_side(view);
+  finish_close(view);  // a close that came since the first look is everybody's now
 }
 
 }  // namespace ipcq::core

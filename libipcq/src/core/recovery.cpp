@@ -30,7 +30,8 @@ void recover(const View& view) noexcept {
     const Owner owner = owner_of_row(view, i);
     if (judge(view, owner) != Verdict::dead) continue;
     // The claim before the row: the row says where the claim is.
-    if (abandon_claim_of(view, owner)) free_row_of_dead(view, owner);
+    if (abandon_claim_of(view, owner) && !free_row_of_dead(view, owner))
+      break;  // a stopped process: not one wait a row
   }
   for (std::uint32_t i = 0; i < view.groups_max; ++i) {
     const layout::GroupState state = state_of(view.group(i));

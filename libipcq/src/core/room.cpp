@@ -75,7 +75,7 @@ bool drop_oldest(const View& view, layout::GroupRow& row, Ledger& ledger, std::u
 enum class Pass : std::uint8_t { retire, drop };
 
 // One group, one turn. True if `retired` moved.
-bool turn(const View& view, std::uint32_t number, std::uint64_t end, Pass pass, RoomFreed& freed) noexcept {
+bool turn(const View& view, std::uint32_t number, std::uint64_t end, Pass pass) noexcept {
   auto& row = view.group(number);
   const std::uint32_t incarnation = row.incarnation.load(std::memory_order_relaxed);  // relaxed: checked under the mutex
   const bool exclusive = is_exclusive_group(view, number);
@@ -86,10 +86,7 @@ bool turn(const View& view, std::uint32_t number, std::uint64_t end, Pass pass, 
     if (holder != 0 && judge(view, holder) != Verdict::dead) return false;  // `retired` is his
   }
   bool moved = false;
-  if (lock_group(view, number, 0, moved) != Locked::yes) {
-    freed.lock_held = true;
-    return false;
-  }
+  if (lock_group(view, number, 0, moved) != Locked::yes) return false;  // a stopped process: the next look tries again
   if (group_is(view, number, incarnation)) {
     if (exclusive) {
       // relaxed: under the mutex. A successor joins under it too.
@@ -120,7 +117,7 @@ RoomFreed free_room(const View& view, std::uint64_t end) noexcept {
     const layout::GroupState state = state_of(row);
     if (state == layout::GroupState::marked) moved |= finish_group_removal(view, i);
     if (state != layout::GroupState::active || !is_short(view, row, end)) continue;
-    while (is_short(view, row, end) && turn(view, i, end, Pass::retire, freed)) moved = true;
+    while (is_short(view, row, end) && turn(view, i, end, Pass::retire)) moved = true;
     if (!is_short(view, row, end)) continue;
     if (lifetime_of(row) == Lifetime::ephemeral &&
         remove_if_abandoned(view, {i, row.incarnation.load(std::memory_order_relaxed)})) {  // relaxed: checked again
@@ -136,7 +133,7 @@ RoomFreed free_room(const View& view, std::uint64_t end) noexcept {
       auto& row = view.group(i);
       const layout::GroupState state = state_of(row);
       if (state != layout::GroupState::active) continue;
-      while (is_short(view, row, end) && turn(view, i, end, Pass::drop, freed)) moved = true;
+      while (is_short(view, row, end) && turn(view, i, end, Pass::drop)) moved = true;
     }
   }
   if (moved) publish_retired(view);

@@ -8,8 +8,7 @@
 namespace ipcq::core {
 
 struct RoomFreed {
-  bool rejects = false;    // a group that is still short answers `full` at once
-  bool lock_held = false;  // a stopped process holds a group's mutex
+  bool rejects = false;  // a group that is still short answers `full` at once
 };
 
 /// Tries to let every group that is too far behind for `end` (the position behind the claim and its end mark) go on:
