@@ -5,6 +5,9 @@
 // have been: of a producer that was killed between the two, the last batch may be there or not, but only as a whole.
 // Likewise a consumer marks each message before and after its ack: of one that was killed between the two, the messages
 // may come again or not.
+//
+// The balance, for each group: committed = acked + dropped. A group that drops nothing acks everything; of one that drops
+// the oldest, what it did not ack is what it says that it dropped.
 #pragma once
 
 #include <fcntl.h>
@@ -12,6 +15,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <cerrno>
 #include <cstddef>
@@ -84,10 +88,15 @@ inline Origin check_payload(std::span<const std::byte> from) {
 /// How far a group is with a message.
 enum class Mark : std::uint8_t { unseen, leased, acking, acked };
 
+/// What workers do to themselves; counted, to show that it took place.
+enum class Disturbance : std::uint8_t { exit, quick_exit, exec, fork, vfork, closefrom, thread_end };
+inline constexpr std::array<const char*, 7> kDisturbanceNames = {"exit",  "quick_exit", "exec",      "fork",
+                                                                 "vfork", "closefrom",  "thread_end"};
+
 class History {
  public:
   static constexpr std::uint32_t kProducers = 3;
-  static constexpr std::uint32_t kGroups = 2;
+  static constexpr std::uint32_t kGroups = 3;
 
   /// A new history in the file `path`, for up to `limit` messages of each producer.
   History(const std::string& path, std::uint64_t limit) : History(path, O_CREAT | O_EXCL, limit) {
@@ -122,6 +131,26 @@ class History {
           [&] { return origin.text() + " was never sent"; });
     return marks_[(group * kProducers + origin.producer) * limit() + origin.sequence];
   }
+  void count(Disturbance disturbance) noexcept {
+    shared_->disturbances[static_cast<std::size_t>(disturbance)].fetch_add(1, std::memory_order_relaxed);
+  }
+  [[nodiscard]] std::uint64_t disturbances(std::size_t number) const noexcept {
+    return shared_->disturbances[number].load(std::memory_order_relaxed);
+  }
+  void count_visit() noexcept { shared_->visits.fetch_add(1, std::memory_order_relaxed); }
+  [[nodiscard]] std::uint64_t visits() const noexcept { return shared_->visits.load(std::memory_order_relaxed); }
+
+  /// A group that comes and goes was given `next` of a producer and after it `come`: judge() finds out whether what lies
+  /// between was ever committed.
+  void gap(std::uint64_t producer, std::uint64_t next, std::uint64_t come) {
+    const std::uint64_t number = shared_->gaps_used.fetch_add(1, std::memory_order_relaxed);
+    check(number < kGaps, [] { return std::string("more gaps than there can be deaths in a commit"); });
+    Gap& gap = shared_->gaps[number];  // killed in here: an empty gap, of a process that cannot complain any more
+    gap.producer = producer;
+    gap.begin = next;
+    gap.end = come;
+  }
+
   /// Of a group with one consumer at a time: one more than the highest number that it was given for the first time.
   [[nodiscard]] std::atomic<std::uint64_t>& freshest(std::uint32_t group, std::uint64_t producer) noexcept {
     return shared_->freshest[group][producer];
@@ -138,30 +167,45 @@ class History {
     }
   }
 
+  /// What the groups of this queue are like.
+  struct Groups {
+    std::uint32_t count = 2;  ///< the first so many are there
+    bool last_drops = false;  ///< the last of them drops the oldest
+  };
   struct Totals {
     std::uint64_t committed = 0;         ///< messages whose commit is known, and batches in doubt that had been
     std::uint64_t doubtful_batches = 0;  ///< whose producer died in the commit
     std::uint64_t in_doubt_acked = 0;    ///< message acks (all groups) in which the consumer died
+    std::uint64_t not_acked = 0;         ///< by the group that drops: what it must have dropped
+    std::uint64_t may_be_dropped = 0;    ///< of that group: its consumer died in the ack, so dropped or not
   };
   /// Call when all processes have ended and all groups have drained the queue. Throws if a committed message was not
-  /// acked by every group, one was seen that had not been committed, or a batch in doubt was there in parts.
-  Totals judge() {
+  /// acked by every group that may not drop it, one was seen that had not been committed, or a batch in doubt was there
+  /// in parts.
+  Totals judge(Groups groups) {
     Totals totals;
     for (std::uint32_t producer = 0; producer < kProducers; ++producer) {
       std::uint64_t sequence = 0;
       for (const Batch& batch : doubtful_) {
         if (batch.producer != producer) continue;
-        totals.committed += expect_acked(producer, sequence, batch.begin, totals);
+        totals.committed += expect_acked(groups, producer, sequence, batch.begin, totals);
         ++totals.doubtful_batches;
-        totals.committed += expect_all_or_none(batch, totals);
+        totals.committed += expect_all_or_none(groups, batch, totals);
         sequence = batch.end;
       }
-      totals.committed += expect_acked(producer, sequence, next(producer), totals);
+      totals.committed += expect_acked(groups, producer, sequence, next(producer), totals);
       for (sequence = next(producer); sequence < limit(); ++sequence) {
-        for (std::uint32_t group = 0; group < kGroups; ++group) {
+        for (std::uint32_t group = 0; group < groups.count; ++group) {
           const Origin origin{producer, sequence};
           check(at(group, origin) == Mark::unseen, [&] { return origin.text() + " was not committed and came"; });
         }
+      }
+    }
+    for (std::uint64_t number = 0; number < shared_->gaps_used; ++number) {
+      const Gap& gap = shared_->gaps[number];
+      for (Origin origin{gap.producer, gap.begin}; origin.sequence < gap.end; ++origin.sequence) {
+        check(at(0, origin) == Mark::unseen,
+              [&] { return origin.text() + " was committed and left out in a group that came and went"; });
       }
     }
     return totals;
@@ -172,11 +216,21 @@ class History {
     std::atomic<std::uint64_t> about_to;
     std::atomic<std::uint64_t> committed;
   };
+  struct Gap {
+    std::uint64_t producer;
+    std::uint64_t begin;
+    std::uint64_t end;
+  };
+  static constexpr std::size_t kGaps = 65536;
   struct Shared {
     std::uint64_t limit;
     std::atomic<bool> stop;
     ProducerLog producers[kProducers];
     std::atomic<std::uint64_t> freshest[kGroups][kProducers];
+    std::atomic<std::uint64_t> disturbances[kDisturbanceNames.size()];
+    std::atomic<std::uint64_t> visits;
+    std::atomic<std::uint64_t> gaps_used;
+    Gap gaps[kGaps];
   };
   struct Batch {
     std::uint32_t producer;
@@ -205,11 +259,17 @@ class History {
 
   Mark at(std::uint32_t group, Origin origin) { return mark(group, origin).load(std::memory_order_relaxed); }
 
-  std::uint64_t expect_acked(std::uint32_t producer, std::uint64_t begin, std::uint64_t end, Totals& totals) {
+  std::uint64_t expect_acked(Groups groups, std::uint32_t producer, std::uint64_t begin, std::uint64_t end,
+                             Totals& totals) {
     for (std::uint64_t sequence = begin; sequence < end; ++sequence) {
-      for (std::uint32_t group = 0; group < kGroups; ++group) {
+      for (std::uint32_t group = 0; group < groups.count; ++group) {
         const Origin origin{producer, sequence};
         const Mark mark = at(group, origin);
+        if (groups.last_drops && group + 1 == groups.count) {
+          if (mark == Mark::unseen || mark == Mark::leased) ++totals.not_acked;
+          if (mark == Mark::acking) ++totals.may_be_dropped;
+          continue;
+        }
         check(mark != Mark::unseen,
               [&] { return origin.text() + " was committed and never came to group " + std::to_string(group); });
         check(mark != Mark::leased,
@@ -220,12 +280,12 @@ class History {
     return end - begin;
   }
 
-  std::uint64_t expect_all_or_none(const Batch& batch, Totals& totals) {
+  std::uint64_t expect_all_or_none(Groups groups, const Batch& batch, Totals& totals) {
     if (at(0, {batch.producer, batch.begin}) != Mark::unseen) {
-      return expect_acked(batch.producer, batch.begin, batch.end, totals);
+      return expect_acked(groups, batch.producer, batch.begin, batch.end, totals);
     }
     for (std::uint64_t sequence = batch.begin; sequence < batch.end; ++sequence) {
-      for (std::uint32_t group = 0; group < kGroups; ++group) {
+      for (std::uint32_t group = 0; group < groups.count; ++group) {
         const Origin origin{batch.producer, sequence};
         check(at(group, origin) == Mark::unseen,
               [&] { return origin.text() + " came without the batch it was in, or to one group only"; });
