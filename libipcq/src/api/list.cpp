@@ -24,7 +24,8 @@ void look_inside(const detail::Segment& segment, QueueSummary& summary) {
   summary.capacity_bytes = view.capacity;
   summary.closed = core::is_closed(view);
   for (std::uint32_t i = 0; i < view.endpoints_max; ++i) {
-    if (!core::row_attached(view, i) || core::judge(view, core::owner_of_row(view, i)) == core::Verdict::dead) continue;
+    const core::Owner owner = core::attached_owner(view, i);
+    if (owner == 0 || core::judge(view, owner) == core::Verdict::dead) continue;
     // relaxed: figures that are right by themselves.
     const std::uint32_t kind = view.row(i).kind.load(std::memory_order_relaxed);
     ++(kind == static_cast<std::uint32_t>(layout::RowKind::producer) ? summary.producers : summary.consumers);

@@ -28,8 +28,8 @@ std::string who_lives(const detail::Segment* segment) {
   std::string text;
   int shown = 0;
   for (std::uint32_t i = 0; i < view.endpoints_max; ++i) {
-    const core::Owner owner = core::owner_of_row(view, i);
-    if (!core::row_attached(view, i) || core::judge(view, owner) == core::Verdict::dead) continue;
+    const core::Owner owner = core::attached_owner(view, i);
+    if (owner == 0 || core::judge(view, owner) == core::Verdict::dead) continue;
     if (++shown > 8) return text + ", …";
     // relaxed: a report.
     const bool producer =

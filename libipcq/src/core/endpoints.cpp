@@ -65,8 +65,8 @@ AttachResult attach(const View& view, int life_fd, const AttachRequest& request,
     }
   }
   for (std::uint32_t i = 0; i < view.endpoints_max && chosen == view.endpoints_max; ++i) {
-    const Owner holder = owner_of_row(view, i);
-    if (row_attached(view, i) && judge(view, holder) == Verdict::dead) {
+    const Owner holder = attached_owner(view, i);
+    if (holder != 0 && judge(view, holder) == Verdict::dead) {
       if (!abandon_claim_of(view, holder)) return AttachResult::again;
       chosen = i;
       dead = holder;
@@ -161,9 +161,9 @@ void free_rows_of_earlier_images(const View& view) noexcept {
   const auto pid = static_cast<std::uint32_t>(::getpid());
   const std::uint64_t started = os::start_time(pid);
   for (std::uint32_t i = 0; i < view.endpoints_max; ++i) {
-    if (!row_attached(view, i)) continue;
+    const Owner owner = attached_owner(view, i);
+    if (owner == 0) continue;
     auto& row = view.row(i);
-    const Owner owner = owner_of_row(view, i);
     // relaxed: compared under the incarnation that is checked again when the row is freed.
     if (row.pid.load(std::memory_order_relaxed) != pid || row.start_time.load(std::memory_order_relaxed) != started ||
         row.image.load(std::memory_order_relaxed) == own_image() ||

@@ -58,5 +58,12 @@ bool free_row_of_dead(const View& view, Owner owner) noexcept;
   // A:row, with R:row.
   return view.row(row).state.load(std::memory_order_acquire) == static_cast<std::uint32_t>(layout::RowState::attached);
 }
+/// Who is attached in the row; 0: nobody. The name is read before the state, which attach stores after it: the other way
+/// round, somebody attaching just now is found with his predecessor's state and his own name, and that name is not yet
+/// attached, that is, judged dead.
+[[nodiscard]] inline Owner attached_owner(const View& view, std::uint32_t row) noexcept {
+  const Owner owner = owner_of_row(view, row);
+  return row_attached(view, row) ? owner : 0;
+}
 
 }  // namespace ipcq::core

@@ -26,9 +26,8 @@ void recover(const View& view) noexcept {
     publish_fenced(side.data);
   }
   for (std::uint32_t i = 0; i < view.endpoints_max; ++i) {
-    if (!row_attached(view, i)) continue;
-    const Owner owner = owner_of_row(view, i);
-    if (judge(view, owner) != Verdict::dead) continue;
+    const Owner owner = attached_owner(view, i);
+    if (owner == 0 || judge(view, owner) != Verdict::dead) continue;
     // The claim before the row: the row says where the claim is.
     if (abandon_claim_of(view, owner) && !free_row_of_dead(view, owner))
       break;  // a stopped process: not one wait a row
