@@ -1,8 +1,11 @@
 // Rows of groups: added, found, removed, used again; what comes late touches nothing of the row's next group.
 #include <gtest/gtest.h>
 
+#include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <string>
+#include <thread>
 
 #include "core/event_count.hpp"
 #include "core/groups.hpp"
@@ -71,6 +74,24 @@ TEST_F(GroupRows, AddingDiedBeforeTheStateLeavesAFreeRowThatIsUsedNext) {
   const GroupId whole = segment_.add_group({.name = "whole"});
   EXPECT_EQ(whole.row, half.row);
   EXPECT_NE(whole.incarnation, half.incarnation);
+}
+
+TEST_F(GroupRows, IsNotAddedWhileAMemberOfTheRowsLastGroupIsInItsMutex) {
+  // He came when the row was marked, found its holder dead, and repairs the ledger.
+  GroupId id;
+  std::atomic<bool> inside{false};
+  std::thread member([&] {
+    auto& free = view().group(default_.row + 1);
+    ASSERT_EQ(free.mutex.lock(os::kNoDeadline), os::LockResult::clean);
+    inside.store(true);
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    EXPECT_NE(free.state.load(), static_cast<std::uint32_t>(layout::GroupState::active)) << "formatted under his hands";
+    free.mutex.unlock();
+  });
+  while (!inside.load()) std::this_thread::yield();
+  EXPECT_EQ(core::add_group(view(), {.name = "next"}, id), AddGroup::ok);
+  EXPECT_EQ(id.row, default_.row + 1);
+  member.join();
 }
 
 TEST_F(GroupRows, TheLastGroupStays) {

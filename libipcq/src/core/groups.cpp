@@ -45,6 +45,34 @@ std::uint32_t attached_members(const View& view, GroupId id) noexcept {
   return members;
 }
 
+// The first row without a group, and its incarnation; groups_max: there is none. A hint, but under the producer side's mutex.
+std::uint32_t free_row(const View& view, std::uint32_t& incarnation) noexcept {
+  for (std::uint32_t number = 0; number < view.groups_max; ++number) {
+    // The incarnation before the state: if both are the same at a second look, the row was free all the while.
+    incarnation = view.group(number).incarnation.load(std::memory_order_acquire);  // A:group, with R:group
+    if (state_of(view.group(number)) == GroupState::free) return number;
+  }
+  return view.groups_max;
+}
+
+// Passes through the mutex of a row that is free. A member of the group that was there may be inside still, in the repair
+// after another's death, and would go on with it in the ledger of the next group. Who comes later finds the row free and
+// repairs nothing.
+AddGroup await_members_left(const View& view, std::uint32_t number) noexcept {
+  bool moved = false;
+  switch (lock_group(view, number, patience(), moved)) {
+    case Locked::yes:
+      break;
+    case Locked::timed_out:
+      return AddGroup::timed_out;
+    case Locked::poisoned:
+      return AddGroup::poisoned;
+  }
+  unlock_group(view, number);
+  if (moved) publish_retired(view);
+  return AddGroup::ok;
+}
+
 enum class Freed : std::uint8_t { yes, no, restored };
 
 // Frees the marked row of `incarnation`. Somebody may have done so, and used the row again: checked under the mutex. Two
@@ -82,25 +110,32 @@ bool find_group(const View& view, std::string_view name, GroupId& id) noexcept {
 
 AddGroup add_group(const View& view, const GroupPlan& plan, GroupId& id) noexcept {
   for (std::uint32_t i = 0; i < view.groups_max; ++i) finish_group_removal(view, i);
-  switch (lock_producer_side(view, patience())) {
-    case Locked::yes:
-      break;
-    case Locked::timed_out:
-      return AddGroup::timed_out;
-    case Locked::poisoned:
-      return AddGroup::poisoned;
-  }
-  if (find_group(view, plan.name, id)) {
-    unlock_producer_side(view);
-    return AddGroup::exists;
-  }
   std::uint32_t number = view.groups_max;
-  for (std::uint32_t i = 0; i < view.groups_max && number == view.groups_max; ++i) {
-    if (view.group(i).state.load(std::memory_order_relaxed) == kFree) number = i;  // relaxed: under the mutex
-  }
-  if (number == view.groups_max) {
+  for (int attempt = 0;; ++attempt) {
+    if (attempt == 20) return AddGroup::timed_out;
+    std::uint32_t before = 0;
+    number = free_row(view, before);
+    if (number < view.groups_max) {
+      const AddGroup left = await_members_left(view, number);
+      if (left != AddGroup::ok) return left;
+    }
+    switch (lock_producer_side(view, patience())) {
+      case Locked::yes:
+        break;
+      case Locked::timed_out:
+        return AddGroup::timed_out;
+      case Locked::poisoned:
+        return AddGroup::poisoned;
+    }
+    if (find_group(view, plan.name, id)) {
+      unlock_producer_side(view);
+      return AddGroup::exists;
+    }
+    std::uint32_t now = 0;
+    const std::uint32_t first = free_row(view, now);
+    if (first == number && now == before && number < view.groups_max) break;  // free all the while
     unlock_producer_side(view);
-    return AddGroup::full;
+    if (first == view.groups_max) return AddGroup::full;
   }
   auto& row = view.group(number);
   // Everything below is in a free row, which nobody reads   (die here → a free row)
@@ -160,9 +195,9 @@ AddGroup add_group(const View& view, const GroupPlan& plan, GroupId& id) noexcep
 Members members_of(const View& view, GroupId id) noexcept {
   Members members;
   for (std::uint32_t i = 0; i < view.endpoints_max; ++i) {
-    if (!is_member(view, i, id)) continue;
+    const Owner owner = attached_owner(view, i);
+    if (owner == 0 || !is_member(view, i, id)) continue;
     ++members.attached;
-    const Owner owner = owner_of_row(view, i);
     if (judge(view, owner) == Verdict::dead) continue;
     ++members.living;
     members.one = owner;
