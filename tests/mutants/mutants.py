@@ -1,0 +1,253 @@
+#!/usr/bin/env python3
+"""Weakens or removes each step of the library in turn, and asks the tests. A mutant that makes the same object code is
+equivalent; any other must be killed by a test, be found by the model, or be listed with a proof. Resumable: fates are kept
+in build/mutants/results.jsonl by mutant and state of the sources. Exit code 1 if a mutant survives."""
+
+import argparse
+import queue
+import re
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import coverage
+from mutation import TOP, read_entries, read_sources, written_mutants
+from orders import order_mutants
+from results import BAD, DISPROVED, EQUIVALENT, KILLED, MODEL, SAME_CODE, SURVIVES, UNBUILT, Results, table
+from suites import BY_NAME, SUITES, end_all, run
+from workplace import BuildFailed, Workplace, hash_of
+
+SURVIVORS_SCALE = 3
+_say_lock = threading.Lock()
+
+
+def say(text):
+    with _say_lock:
+        print(text, flush=True)
+
+
+class FailsByItself(Exception):
+    """A suite that fails without any mutant."""
+
+
+class Baseline:
+    """The programs without a mutant, which must pass, once each for a state of the sources. Kept, to ask whether a test that
+    fails with a mutant fails by itself."""
+
+    def __init__(self, folder, state):
+        self.folder = folder
+        self.state = state
+        self._lock = threading.Lock()
+
+    def bin(self, suite):
+        return self.folder / suite.name / "bin"
+
+    def ensure(self, suite, place):
+        """Builds the suite in `place`, without a mutant, and sees it pass. Its mutant is put in again."""
+        done = self.folder / suite.name / "passed"
+        with self._lock:
+            if done.exists() and done.read_text() == self.state:
+                return
+            mutant = place.put_in
+            place.apply(None)
+            place.ninja(suite.target)
+            shutil.rmtree(self.folder / suite.name, ignore_errors=True)
+            self.bin(suite).mkdir(parents=True)
+            shutil.copy2(place.build_folder / "bin" / suite.target, self.bin(suite))
+            if (place.build_folder / "lib").is_dir():
+                shutil.copytree(place.build_folder / "lib", self.folder / suite.name / "lib", symlinks=True)
+            say(f"without a mutant: {suite.name}")
+            left_out = []
+            while not (outcome := run(suite, self.bin(suite), "-" + ":".join(left_out) if left_out else "")).passed:
+                # A machine that is busy may have failed it: once more, alone.
+                if not suite.gtest or not outcome.test or not self.passes(suite, outcome.test):
+                    raise FailsByItself(f"{suite.name}: {outcome.test} ({outcome.how})\n{outcome.detail}")
+                say(f"  {outcome.test} failed at first; alone it passes")
+                left_out.append(outcome.test)
+            done.write_text(self.state)
+            place.apply(mutant)
+
+    def passes(self, suite, test, seed=""):
+        return run(suite, self.bin(suite), test, seed=seed).passed
+
+
+class Runner:
+    def __init__(self, place, baseline):
+        self.place = place
+        self.baseline = baseline
+
+    def fate_of(self, mutant):
+        """(fate, by, detail)"""
+        self.place.apply(mutant)
+        try:
+            if self.place.is_same_code():
+                return SAME_CODE, "", ""
+            by, detail = self._killer(mutant)
+        except BuildFailed as failure:
+            return UNBUILT, "", str(failure)
+        if by:
+            return DISPROVED if mutant.equivalent else KILLED, by, detail
+        if mutant.model:
+            return MODEL, mutant.model, ""
+        return EQUIVALENT if mutant.equivalent else SURVIVES, "", ""
+
+    def _killer(self, mutant):
+        firsts = [text.partition(":") for text in mutant.first]
+        rounds = [(BY_NAME[name], test_filter, 1) for name, _, test_filter in firsts]
+        rounds += [(suite, "", 1) for suite in SUITES]
+        if not mutant.equivalent and not mutant.model:
+            rounds += [(suite, "", SURVIVORS_SCALE) for suite in SUITES if suite.name in ("crash", "contract", "stress")]
+        for suite, test_filter, scale in rounds:
+            if not self.place.has_target(suite.target):
+                continue
+            self.baseline.ensure(suite, self.place)
+            self.place.ninja(suite.target)
+            by, detail = self._ask(suite, test_filter, scale)
+            if by:
+                return by, detail
+        return "", ""
+
+    def _ask(self, suite, test_filter, scale):
+        """The test of the suite that kills the mutant put in, if one does. It must fail again, alone or in the whole, and
+        pass without the mutant: a busy machine fails tests too."""
+        programs = self.place.build_folder / "bin"
+        doubtful = []
+        while True:
+            asked = test_filter + ("-" + ":".join(doubtful) if doubtful else "")
+            outcome = run(suite, programs, asked, scale)
+            if outcome.passed:
+                return "", ""
+            test = outcome.test if suite.gtest else ""
+            again = run(suite, programs, test or asked, scale, seed=outcome.seed)
+            if again.passed and test:
+                again = run(suite, programs, asked, scale)
+            alone = test or asked
+            if not again.passed and all(run(suite, self.baseline.bin(suite), alone, scale, seed=seed).passed
+                                        for seed in {outcome.seed, again.seed}):
+                how = "" if outcome.how == "failed" else f" ({outcome.how})"
+                scaled = "" if scale == 1 else f", IPCQ_TEST_SCALE={scale}"
+                return f"{suite.name}{'/' + test if test else ''}{how}{scaled}", outcome.detail
+            if not test:
+                return "", ""
+            doubtful.append(test)
+
+
+def _work(number, arguments, sources, results, state, baseline, todo, bad):
+    folder = arguments.work / f"tree-{number}"
+    folder.mkdir(parents=True, exist_ok=True)
+    with (arguments.work / f"log-{number}").open("w") as log:
+        place = Workplace(folder, sources, log)
+        try:
+            place.prepare()
+        except BuildFailed as failure:
+            say(f"mutants: the tree does not build without any mutant:\n{failure}")
+            bad.append("no build")
+            return
+        runner = Runner(place, baseline)
+        while True:
+            try:
+                index, mutant = todo.get_nowait()
+            except queue.Empty:
+                break
+            begin = time.monotonic()
+            try:
+                fate, by, detail = runner.fate_of(mutant)
+            except FailsByItself as failure:
+                say(f"mutants: this fails without any mutant: {failure}")
+                bad.append("fails by itself")
+                break
+            record = results.add(mutant, sources, state, fate, by, detail, time.monotonic() - begin)
+            say(f"{index}: {mutant.name}: {fate}{' by ' + by if by else ''} ({record['seconds']:.0f} s)")
+            if fate in BAD:
+                bad.append(mutant.name)
+                if detail:
+                    say(detail)
+        place.apply(None)
+
+
+def run_mutants(chosen, arguments, sources, results, state):
+    todo = queue.Queue()
+    pending = [m for m in chosen if arguments.again or results.of(m, sources, state, arguments.changed_files) is None]
+    # What is quickly built first; a header is in many files.
+    pending.sort(key=lambda m: any(file.endswith(".hpp") for file in m.files))
+    for index, mutant in enumerate(pending, 1):
+        todo.put((f"{index}/{len(pending)}", mutant))
+    say(f"{len(chosen)} mutants, {len(pending)} to run; state of the sources {state}")
+    bad = []
+    if pending:
+        baseline = Baseline(arguments.work / "without", state)
+        threads = [threading.Thread(target=_work, args=(n, arguments, sources, results, state, baseline, todo, bad), daemon=True)
+                   for n in range(1, arguments.jobs + 1)]
+        for thread in threads:
+            thread.start()
+        try:
+            for thread in threads:
+                thread.join()
+        finally:
+            end_all()
+    survivors = [m.name for m in chosen
+                 if (record := results.of(m, sources, state, arguments.changed_files)) and record["fate"] in BAD]
+    for name in survivors:
+        say(f"SURVIVES: {name}")
+    return 1 if survivors or bad else 0
+
+
+def parse():
+    parser = argparse.ArgumentParser(prog="./dev mutants", description=__doc__)
+    parser.add_argument("--only", metavar="REGEX", help="mutants whose name has it")
+    parser.add_argument("--part", metavar="N/M", default="1/1", help="the N-th of M parts of about the same length")
+    parser.add_argument("--jobs", metavar="N", type=int, default=1, help="trees that are built and tested at once (1)")
+    parser.add_argument("--again", action="store_true", help="also those whose fate is known")
+    parser.add_argument("--changed-files", action="store_true",
+                        help="a fate holds while the mutant's own files stay as they were")
+    parser.add_argument("--list", action="store_true", help="prints the mutants and their fates; runs nothing")
+    parser.add_argument("--table", action="store_true", help="prints the table (docs/mutants.md); runs nothing")
+    parser.add_argument("--check", action="store_true",
+                        help="only whether the list fits the sources and leaves no step out; runs nothing")
+    parser.add_argument("--work", metavar="DIRECTORY", type=Path, default=TOP / "build/mutants", help="(build/mutants)")
+    arguments = parser.parse_args()
+    part = re.fullmatch(r"(\d+)/(\d+)", arguments.part)
+    if not part or not 1 <= int(part[1]) <= int(part[2]):
+        parser.error(f"--part N/M: from 1/M to M/M, not {arguments.part}")
+    if arguments.jobs < 1:
+        parser.error("--jobs N: at least 1")
+    arguments.part = int(part[1]), int(part[2])
+    return arguments
+
+
+def main():
+    arguments = parse()
+    sources = read_sources()
+    entries, exceptions = read_entries()
+    mutants, stale = written_mutants(entries, sources)
+    mutants += order_mutants(sources)
+    problems = stale + list(coverage.complaints(sources, mutants, exceptions))
+    if arguments.check:
+        for problem in problems:
+            print(f"mutants: {problem}")
+        return 1 if problems else 0
+    if stale:
+        sys.exit("mutants: the list does not fit the sources:\n" + "\n".join(stale))
+    number, parts = arguments.part
+    chosen = [m for m in mutants if not arguments.only or re.search(arguments.only, m.name)][number - 1::parts]
+    results = Results(arguments.work / "results.jsonl")
+    state = hash_of()
+    if arguments.list:
+        for mutant in chosen:
+            record = results.of(mutant, sources, state, arguments.changed_files)
+            fate = f"{record['fate']} {record['by']}".strip() if record else "-"
+            print(f"{mutant.name}  [{mutant.place(sources)}]  {fate}")
+        return 0
+    if arguments.table:
+        compiler = subprocess.run(["c++", "--version"], capture_output=True, text=True, check=True).stdout.split("\n")[0]
+        text, bad = table(chosen, sources, results, state, compiler)
+        print(text)
+        return 1 if bad else 0
+    return run_mutants(chosen, arguments, sources, results, state)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,243 @@
+#!/usr/bin/env python3
+"""The mutants' own tools: entries that do not fit are told, edits are what they say, an order is weakened where it stands,
+the same code is recognised, a test's fate is read rightly. Compiles one tiny file, runs no suite."""
+
+import contextlib
+import io
+import shutil
+import subprocess
+import sys
+import tempfile
+import unittest
+from pathlib import Path
+
+import coverage
+import mutants
+from mutation import Mutant, Stale, mutant_of, mutated, read_entries, read_source, read_sources, written_mutants
+from orders import order_mutants
+from results import KILLED, SAME_CODE, SURVIVES, Results, table
+from suites import Suite, run
+from workplace import same_code
+
+SOURCE = """#include <atomic>
+namespace ipcq {
+void f(std::atomic<int>& a) noexcept {
+  // 1. the first
+  a.store(1, std::memory_order_release);  // R:word, with A:word
+  IPCQ_CRASH_POINT("f.first");
+  // 2. the second; a.store(2, std::memory_order_relaxed) is only a comment
+  a.store(2,
+          std::memory_order_relaxed);
+  IPCQ_CRASH_POINT("f.second");
+}
+int g(std::atomic<int>& a) noexcept { return a.load(std::memory_order_acquire); }  // A:word
+bool h(Row& row, int i) noexcept {
+  int expected = 0;
+  // R:word
+  return row.at(i).word.compare_exchange_strong(expected, make(1, i), std::memory_order_seq_cst);
+}
+}  // namespace ipcq
+"""
+SOURCES = {"core/a.cpp": read_source("core/a.cpp", SOURCE)}
+
+
+def entry(**fields):
+    return {"name": "one", "file": "core/a.cpp", "breaks": "a promise", **{k.rstrip("_"): v for k, v in fields.items()}}
+
+
+def text_of(**fields):
+    return mutated(mutant_of(entry(**fields), SOURCES), SOURCES)["core/a.cpp"]
+
+
+class WrittenEntries(unittest.TestCase):
+    def test_remove_takes_a_statement_out_of_its_function(self):
+        text = text_of(in_="f", remove="a.store(1, std::memory_order_release);")
+        self.assertNotIn("a.store(1", text)
+        self.assertIn('IPCQ_CRASH_POINT("f.first")', text)
+
+    def test_text_is_found_whatever_its_layout_and_never_in_a_comment(self):
+        text = text_of(in_="f", old="a.store(2, std::memory_order_relaxed);", new="a.store(3, std::memory_order_relaxed);")
+        self.assertIn("a.store(3, std::memory_order_relaxed);", text)
+        self.assertIn("a.store(2, std::memory_order_relaxed) is only a comment", text)
+
+    def test_swap_exchanges_two_statements(self):
+        text = text_of(swap=["a.store(1, std::memory_order_release);", "a.store(2, std::memory_order_relaxed);"])
+        self.assertLess(text.index("a.store(2,\n"), text.index("a.store(1,"))
+
+    def test_move_puts_a_statement_before_another(self):
+        text = text_of(move="a.store(2, std::memory_order_relaxed);", before="a.store(1, std::memory_order_release);")
+        self.assertLess(text.index("a.store(2,\n"), text.index("a.store(1,"))
+        self.assertEqual(text.count("a.store(2,\n"), 1)
+
+    def test_what_does_not_fit_is_stale(self):
+        for wrong in ({"remove": "a.store(4);"}, {"remove": "a"}, {"in_": "nowhere", "remove": "a.store(1"},
+                      {"old": ["a.store(1", "a.store(1"], "new": ["", ""]}, {"old": "a.store(1"}, {"delete": "a"},
+                      {"remove": "a.store(1", "file": "core/b.cpp"}, {"remove": "a.store(1", "breaks": ""}):
+            with self.assertRaises(Stale, msg=wrong):
+                mutant_of(entry(**wrong), SOURCES)
+
+    def test_a_name_twice_is_told(self):
+        one = entry(remove="a.store(1, std::memory_order_release);")
+        self.assertEqual(written_mutants([one, one], SOURCES)[1], ["one: twice"])
+
+
+class Orders(unittest.TestCase):
+    def text(self, weaker):
+        found = [m for m in order_mutants(SOURCES) if m.name.endswith(weaker)]
+        self.assertEqual(len(found), 1, [m.name for m in found])
+        return mutated(found[0], SOURCES)["core/a.cpp"], found[0].breaks
+
+    def test_a_store_a_load_and_an_exchange_are_weakened(self):
+        text, label = self.text("f: a.store release → relaxed")
+        self.assertIn("a.store(1, std::memory_order_relaxed);", text)
+        self.assertEqual(label, "R:word")
+        self.assertIn("a.load(std::memory_order_relaxed)", self.text("g: a.load acquire → relaxed")[0])
+        self.assertIn("make(1, i), std::memory_order_acq_rel)", self.text("seq_cst → acq_rel")[0])
+
+    def test_an_exchange_is_taken_apart_whole(self):
+        text, _ = self.text("load, then store")
+        self.assertIn("return ipcq_mutant::compare_then_store(row.at(i).word, expected, make(1, i));", text)
+        self.assertIn("bool compare_then_store(", text)
+
+
+class Coverage(unittest.TestCase):
+    def complaints(self, entries, exceptions=()):
+        written, stale = written_mutants(entries, SOURCES)
+        self.assertEqual(stale, [])
+        return list(coverage.complaints(SOURCES, written + order_mutants(SOURCES), exceptions))
+
+    def test_a_step_and_a_crash_point_without_a_mutant_are_told(self):
+        found = self.complaints([entry(remove="a.store(1, std::memory_order_release);")])
+        self.assertEqual(found, ["core/a.cpp: f.second: no mutant removes or changes it",
+                                 "core/a.cpp: f 2: no mutant removes or changes it"])
+
+    def test_an_exception_needs_a_reason_and_a_marker(self):
+        both = [entry(remove="a.store(1, std::memory_order_release);")]
+        excepted = [{"marker": "f.second", "reason": "so"}, {"marker": "f 2", "reason": "so"}]
+        self.assertEqual(self.complaints(both, excepted), [])
+        found = self.complaints(both, excepted + [{"marker": "f 9"}])
+        self.assertEqual(found, ["the exception f 9 has no reason", "the exception f 9 is no crash point or step"])
+
+    def test_a_mutant_that_the_model_does_not_have_is_told(self):
+        found = self.complaints([entry(remove="a.store(1, std::memory_order_release);", model="nothing M_NOTHING")])
+        self.assertIn("one: the model has no mutant nothing M_NOTHING", found)
+
+
+class TheTree(unittest.TestCase):
+    def test_every_entry_fits_and_no_step_is_left_out(self):
+        sources = read_sources()
+        entries, exceptions = read_entries()
+        written, stale = written_mutants(entries, sources)
+        self.assertEqual(stale, [])
+        self.assertEqual(list(coverage.complaints(sources, written + order_mutants(sources), exceptions)), [])
+
+
+class SameCode(unittest.TestCase):
+    def setUp(self):
+        self.folder = Path(tempfile.mkdtemp())
+        self.addCleanup(shutil.rmtree, self.folder)
+
+    def compile(self, name, text):
+        # The name of the file is in the object: the same for all.
+        (self.folder / "a.cpp").write_text(text)
+        subprocess.run(["c++", "-O1", "-c", self.folder / "a.cpp", "-o", self.folder / name], check=True)
+        return self.folder / name
+
+    def test_a_mutant_that_changes_nothing_is_recognised_and_one_that_does_is_not(self):
+        plain = self.compile("plain.o", "int a; void f() { __atomic_store_n(&a, 1, __ATOMIC_RELEASE); }\n")
+        weaker = self.compile("weaker.o", "int a;\n\nvoid f() { __atomic_store_n(&a, 1, __ATOMIC_RELAXED); }\n")
+        other = self.compile("other.o", "int a; void f() { __atomic_store_n(&a, 1, __ATOMIC_SEQ_CST); }\n")
+        number = self.compile("number.o", "int a; void f() { __atomic_store_n(&a, 2, __ATOMIC_RELEASE); }\n")
+        self.assertTrue(same_code(plain, weaker))
+        self.assertFalse(same_code(plain, other))
+        self.assertFalse(same_code(plain, number))
+
+
+class RunningASuite(unittest.TestCase):
+    def outcome(self, script, **options):
+        folder = Path(tempfile.mkdtemp())
+        self.addCleanup(shutil.rmtree, folder)
+        (folder / "bin").mkdir()
+        program = folder / "bin/tests"
+        program.write_text("#!/bin/sh\n" + script)
+        program.chmod(0o755)
+        return run(Suite("fake", "tests"), folder / "bin", **options)
+
+    def test_one_that_passes(self):
+        self.assertTrue(self.outcome("echo '[ RUN      ] A.b'; echo '[       OK ] A.b (1 ms)'").passed)
+
+    def test_one_that_fails_names_the_test(self):
+        outcome = self.outcome("echo '[ RUN      ] A.b'; echo 'a.cpp:1: Failure'; echo '[  FAILED  ] A.b (1 ms)'; exit 1")
+        self.assertEqual((outcome.passed, outcome.test, outcome.how), (False, "A.b", "failed"))
+
+    def test_one_that_dies_names_the_test_it_was_in(self):
+        outcome = self.outcome("echo '[ RUN      ] A.b'; kill -SEGV $$")
+        self.assertEqual((outcome.passed, outcome.test, outcome.how), (False, "A.b", "died of SIGSEGV"))
+
+    def test_one_that_hangs_is_ended_with_what_it_started(self):
+        outcome = self.outcome("echo '[ RUN      ] A.b'; sleep 60 & sleep 60", timeout_s=0.3)
+        self.assertEqual((outcome.passed, outcome.test, outcome.how), (False, "A.b", "hung"))
+
+    def test_a_stopped_child_that_it_left_does_not_keep_it(self):
+        self.assertTrue(self.outcome("sh -c 'kill -STOP $$' & exit 0").passed)
+
+
+class Fates(unittest.TestCase):
+    MUTANTS = [Mutant("one", mutant_of(entry(remove="a.store(1, std::memory_order_release);"), SOURCES).edits, "a promise"),
+               Mutant("two", mutant_of(entry(remove="a.store(2, std::memory_order_relaxed);"), SOURCES).edits, "a | promise")]
+
+    def setUp(self):
+        folder = Path(tempfile.mkdtemp())
+        self.addCleanup(shutil.rmtree, folder)
+        self.path = folder / "results.jsonl"
+
+    def test_are_kept_by_the_state_of_the_sources(self):
+        Results(self.path).add(self.MUTANTS[0], SOURCES, "before", KILLED, "unit/A.b")
+        with self.path.open("a") as file:
+            file.write('{"key": "torn')
+        again = Results(self.path)
+        self.assertEqual(again.of(self.MUTANTS[0], SOURCES, "before")["by"], "unit/A.b")
+        self.assertIsNone(again.of(self.MUTANTS[0], SOURCES, "now"))
+        self.assertIsNotNone(again.of(self.MUTANTS[0], SOURCES, "now", trust_site=True))
+        self.assertIsNone(again.of(self.MUTANTS[1], SOURCES, "before"))
+
+    def test_are_a_table(self):
+        results = Results(self.path)
+        results.add(self.MUTANTS[0], SOURCES, "now", SAME_CODE)
+        text, bad = table(self.MUTANTS, SOURCES, results, "now", "g++ 12")
+        self.assertEqual(bad, 0)
+        self.assertIn("| one | core/a.cpp:5 | a promise | same object code |", text)
+        self.assertIn("| two | core/a.cpp:8 | a \\| promise | not run yet |", text)
+        results.add(self.MUTANTS[1], SOURCES, "now", SURVIVES)
+        text, bad = table(self.MUTANTS, SOURCES, results, "now", "g++ 12")
+        self.assertEqual(bad, 1)
+        self.assertIn("| **SURVIVES** |", text)
+
+
+class CommandLine(unittest.TestCase):
+    def call(self, *arguments):
+        before, sys.argv = sys.argv, ["mutants.py", *arguments]
+        out = io.StringIO()
+        try:
+            with contextlib.redirect_stdout(out), contextlib.redirect_stderr(out):
+                code = mutants.main()
+        except SystemExit as end:
+            code = end.code
+        finally:
+            sys.argv = before
+        return code, out.getvalue()
+
+    def test_a_part_that_there_is_not_is_refused(self):
+        for part in ("0/2", "3/2", "1", "a/b"):
+            self.assertEqual(self.call("--part", part, "--list")[0], 2, part)
+
+    def test_parts_are_all_of_it_and_nothing_twice(self):
+        def names(*arguments):
+            return self.call("--only", "^claim ", "--list", *arguments)[1].splitlines()
+        parts = [names("--part", f"{n}/3") for n in (1, 2, 3)]
+        self.assertEqual(sorted(sum(parts, [])), sorted(names()))
+        self.assertTrue(all(parts))
+
+
+if __name__ == "__main__":
+    unittest.main()
