@@ -16,7 +16,8 @@ from pathlib import Path
 import coverage
 from mutation import TOP, read_entries, read_sources, written_mutants
 from orders import order_mutants
-from results import BAD, DISPROVED, EQUIVALENT, KILLED, MODEL, SAME_CODE, SURVIVES, UNBUILT, Results, table
+from results import (BAD, DISPROVED, EQUIVALENT, KILLED, MODEL, OPEN, SAME_CODE, SURVIVES, UNBUILT, Results,
+                     table)
 from suites import BY_NAME, SUITES, end_all, run
 from workplace import BuildFailed, Workplace, hash_of
 
@@ -75,39 +76,45 @@ class Baseline:
 
 
 class Runner:
-    def __init__(self, place, baseline):
+    def __init__(self, place, baseline, suites):
         self.place = place
         self.baseline = baseline
+        self.suites = suites
 
-    def fate_of(self, mutant):
-        """(fate, by, detail)"""
+    def fate_of(self, mutant, passed):
+        """(fate, by, detail). `passed`: the suites that are known not to kill it; added to."""
         self.place.apply(mutant)
         try:
             if self.place.is_same_code():
                 return SAME_CODE, "", ""
-            by, detail = self._killer(mutant)
+            by, detail = self._killer(mutant, passed)
         except BuildFailed as failure:
             return UNBUILT, "", str(failure)
         if by:
             return DISPROVED if mutant.equivalent else KILLED, by, detail
+        if len(self.suites) < len(SUITES):
+            return OPEN, "", ""
         if mutant.model:
             return MODEL, mutant.model, ""
         return EQUIVALENT if mutant.equivalent else SURVIVES, "", ""
 
-    def _killer(self, mutant):
+    def _killer(self, mutant, passed):
         firsts = [text.partition(":") for text in mutant.first]
         rounds = [(BY_NAME[name], test_filter, 1) for name, _, test_filter in firsts]
         rounds += [(suite, "", 1) for suite in SUITES]
-        if not mutant.equivalent and not mutant.model:
+        if not mutant.equivalent and not mutant.model and len(self.suites) == len(SUITES):
             rounds += [(suite, "", SURVIVORS_SCALE) for suite in SUITES if suite.name in ("crash", "contract", "stress")]
         for suite, test_filter, scale in rounds:
-            if not self.place.has_target(suite.target):
+            name = suite.name if scale == 1 else f"{suite.name} (scale {scale})"
+            if suite not in self.suites or name in passed or not self.place.has_target(suite.target):
                 continue
             self.baseline.ensure(suite, self.place)
             self.place.ninja(suite.target)
             by, detail = self._ask(suite, test_filter, scale)
             if by:
                 return by, detail
+            if not test_filter:
+                passed.append(name)
         return "", ""
 
     def _ask(self, suite, test_filter, scale):
@@ -146,20 +153,22 @@ def _work(number, arguments, sources, results, state, baseline, todo, bad):
             say(f"mutants: the tree does not build without any mutant:\n{failure}")
             bad.append("no build")
             return
-        runner = Runner(place, baseline)
+        runner = Runner(place, baseline, arguments.suites)
         while True:
             try:
                 index, mutant = todo.get_nowait()
             except queue.Empty:
                 break
             begin = time.monotonic()
+            before = results.of(mutant, sources, state)
+            passed = list(before["passed"]) if before and not arguments.again else []
             try:
-                fate, by, detail = runner.fate_of(mutant)
+                fate, by, detail = runner.fate_of(mutant, passed)
             except FailsByItself as failure:
                 say(f"mutants: this fails without any mutant: {failure}")
                 bad.append("fails by itself")
                 break
-            record = results.add(mutant, sources, state, fate, by, detail, time.monotonic() - begin)
+            record = results.add(mutant, sources, state, fate, by, detail, time.monotonic() - begin, passed)
             say(f"{index}: {mutant.name}: {fate}{' by ' + by if by else ''} ({record['seconds']:.0f} s)")
             if fate in BAD:
                 bad.append(mutant.name)
@@ -170,7 +179,13 @@ def _work(number, arguments, sources, results, state, baseline, todo, bad):
 
 def run_mutants(chosen, arguments, sources, results, state):
     todo = queue.Queue()
-    pending = [m for m in chosen if arguments.again or results.of(m, sources, state, arguments.changed_files) is None]
+    def is_done(mutant):
+        record = results.of(mutant, sources, state, arguments.changed_files)
+        if record is None or arguments.again:
+            return False
+        return record["fate"] != OPEN or all(suite.name in record["passed"] for suite in arguments.suites)
+
+    pending = [mutant for mutant in chosen if not is_done(mutant)]
     # What is quickly built first; a header is in many files.
     pending.sort(key=lambda m: any(file.endswith(".hpp") for file in m.files))
     for index, mutant in enumerate(pending, 1):
@@ -200,6 +215,8 @@ def parse():
     parser.add_argument("--only", metavar="REGEX", help="mutants whose name has it")
     parser.add_argument("--part", metavar="N/M", default="1/1", help="the N-th of M parts of about the same length")
     parser.add_argument("--jobs", metavar="N", type=int, default=1, help="trees that are built and tested at once (1)")
+    parser.add_argument("--suites", metavar="NAMES", default=",".join(suite.name for suite in SUITES),
+                        help="only these; what they do not kill is left open (%(default)s)")
     parser.add_argument("--again", action="store_true", help="also those whose fate is known")
     parser.add_argument("--changed-files", action="store_true",
                         help="a fate holds while the mutant's own files stay as they were")
@@ -212,6 +229,9 @@ def parse():
     part = re.fullmatch(r"(\d+)/(\d+)", arguments.part)
     if not part or not 1 <= int(part[1]) <= int(part[2]):
         parser.error(f"--part N/M: from 1/M to M/M, not {arguments.part}")
+    if unknown := set(arguments.suites.split(",")) - set(BY_NAME):
+        parser.error(f"--suites: there is no {', '.join(sorted(unknown))}")
+    arguments.suites = [suite for suite in SUITES if suite.name in arguments.suites.split(",")]
     if arguments.jobs < 1:
         parser.error("--jobs N: at least 1")
     arguments.part = int(part[1]), int(part[2])

@@ -7,8 +7,8 @@ import platform
 from collections import Counter
 from pathlib import Path
 
-KILLED, SAME_CODE, MODEL, EQUIVALENT, SURVIVES, DISPROVED, UNBUILT = (
-    "killed", "same object code", "model", "equivalent", "SURVIVES", "NOT EQUIVALENT", "does not compile")
+KILLED, SAME_CODE, MODEL, EQUIVALENT, SURVIVES, DISPROVED, UNBUILT, OPEN = (
+    "killed", "same object code", "model", "equivalent", "SURVIVES", "NOT EQUIVALENT", "does not compile", "not all suites yet")
 BAD = {SURVIVES, DISPROVED, UNBUILT}
 
 
@@ -44,9 +44,9 @@ class Results:
         self.records[record["key"]] = record
         self.by_state[record["key"], record["state"]] = record
 
-    def add(self, mutant, sources, state, fate, by="", detail="", seconds=0.0):
+    def add(self, mutant, sources, state, fate, by="", detail="", seconds=0.0, passed=()):
         record = {"key": key_of(mutant), "name": mutant.name, "state": state, "site": site_of(mutant, sources), "fate": fate,
-                  "by": by, "detail": detail, "seconds": round(seconds, 1),
+                  "by": by, "detail": detail, "seconds": round(seconds, 1), "passed": list(passed),
                   "date": datetime.date.today().isoformat()}
         self._take(record)
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -85,6 +85,8 @@ def _fate(mutant, record):
         return f"the model's {mutant.model}"
     if record["fate"] == EQUIVALENT:
         return f"equivalent: {mutant.equivalent}"
+    if record["fate"] == OPEN:
+        return f"not killed by {', '.join(record['passed'])}; the other suites not run yet"
     return f"**{record['fate']}**" + (f": {record['by']}" if record["by"] else "")
 
 
@@ -103,7 +105,7 @@ def table(mutants, sources, results, state, compiler):
              "- *equivalent*: it breaks nothing, and why.", "",
              "| fate | mutants |", "|---|---|"]
     lines += [f"| {fate} | {totals[fate]} |"
-              for fate in (KILLED, SAME_CODE, MODEL, EQUIVALENT, SURVIVES, DISPROVED, UNBUILT, "not run yet") if totals[fate]]
+              for fate in (KILLED, SAME_CODE, MODEL, EQUIVALENT, SURVIVES, DISPROVED, UNBUILT, OPEN, "not run yet") if totals[fate]]
     lines += [f"| all | {len(mutants)} |", ""]
     if dates:
         lines.append(f"{_machine()}; {compiler}; {dates[0]}" + (f" to {dates[-1]}" if dates[-1] != dates[0] else "") +
