@@ -164,6 +164,10 @@ class CoreSegment {
     row.incarnation.store(incarnation);
     row.kind.store(static_cast<std::uint32_t>(kind));
     row.open_claim.store(core::kNoPosition);
+    if (kind == layout::RowKind::consumer) {  // of the first group
+      row.group.store(0);
+      row.group_incarnation.store(view_.group(0).incarnation.load());
+    }
     row.state.store(static_cast<std::uint32_t>(layout::RowState::attached));
     return core::make_owner(number, incarnation);
   }

@@ -2,21 +2,15 @@
 
 #include <stdlib.h>
 
-#include <algorithm>
 #include <cstdint>
 #include <cstdio>
 
 #include "ipcq/admin.hpp"
+#include "layout/name.hpp"
 
 namespace ipcq {
 
-bool is_valid_name(std::string_view name) noexcept {
-  const auto letter = [](char c) {
-    return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_';
-  };
-  return !name.empty() && name.size() <= 64 && letter(name.front()) &&
-         std::all_of(name.begin(), name.end(), [&](char c) { return letter(c) || c == '.' || c == '-'; });
-}
+bool is_valid_name(std::string_view name) noexcept { return layout::is_name(name); }
 
 std::string resolve_directory(const std::string& directory) {
   if (!directory.empty()) return directory;

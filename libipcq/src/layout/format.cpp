@@ -125,32 +125,35 @@ Validation validate(const std::byte* bytes, std::size_t available, std::uint64_t
                           u64(offsetof(FrozenHeader, time_namespace_ino))};
   copy.created_unix_ns = u64(offsetof(FrozenHeader, created_unix_ns));
   if (file_bytes < copy.segment_bytes)
-    return {Verdict::not_a_queue, "the file is shorter than its header says: it was cut"};
-  if (file_bytes > copy.segment_bytes) return {Verdict::damaged, "the file is longer than its header says"};
+    return {Verdict::not_a_queue, "the file is shorter than its header says: it was cut",
+            offsetof(FrozenHeader, segment_bytes)};
+  if (file_bytes > copy.segment_bytes)
+    return {Verdict::damaged, "the file is longer than its header says", offsetof(FrozenHeader, segment_bytes)};
   if (copy.life_begin == 0 || copy.life_begin > (std::uint64_t{1} << 62) || copy.life_count == 0 ||
       copy.life_count > 65536) {
-    return {Verdict::damaged, "the place of the life locks is out of range"};
+    return {Verdict::damaged, "the place of the life locks is out of range", offsetof(FrozenHeader, life_begin)};
   }
   if (copy.layout_version != kLayoutVersion)
-    return {Verdict::other_layout, "it was made by a version with another layout"};
+    return {Verdict::other_layout, "it was made by a version with another layout",
+            offsetof(FrozenHeader, layout_version)};
   if (available < kHeaderBytes) return {Verdict::not_a_queue, "the file is too short to be a queue"};
   std::memcpy(static_cast<void*>(&copy.header), bytes + kHeaderOffset, sizeof(Header));
 
   const Header& header = copy.header;
   const Fingerprint own = own_fingerprint();
   if (std::memcmp(&header.fingerprint, &own, sizeof own) != 0) {
-    return {Verdict::other_machine, "byte order, word size, page size or C library differ"};
+    return {Verdict::other_machine, "byte order, word size, page size or C library differ", kHeaderOffset};
   }
   if (!std::has_single_bit(header.capacity) || header.capacity < 65536 || header.capacity > kCapacityMax) {
-    return {Verdict::damaged, "the capacity is out of range"};
+    return {Verdict::damaged, "the capacity is out of range", kHeaderOffset + offsetof(Header, capacity)};
   }
   if (header.endpoints_max < 2 || header.endpoints_max > 255 || header.groups_max < 1 || header.groups_max > 64 ||
       header.ledger_entries < 4 || header.ledger_entries > 4096 || header.uid_buckets != kUidBuckets ||
       copy.life_count != header.endpoints_max) {
-    return {Verdict::damaged, "the size of a table is out of range"};
+    return {Verdict::damaged, "the size of a table is out of range", kHeaderOffset + offsetof(Header, endpoints_max)};
   }
   if (!std::has_single_bit(header.alignment) || header.alignment < 16 || header.alignment > 4096) {
-    return {Verdict::damaged, "the alignment is out of range"};
+    return {Verdict::damaged, "the alignment is out of range", kHeaderOffset + offsetof(Header, alignment)};
   }
   const std::uint64_t control = control_bytes(header.endpoints_max, header.groups_max, header.ledger_entries);
   if (header.control_bytes != control || copy.segment_bytes != control + header.capacity ||
@@ -158,13 +161,15 @@ Validation validate(const std::byte* bytes, std::size_t available, std::uint64_t
       header.groups_offset != kRowsOffset + std::uint64_t{header.endpoints_max} * sizeof(EndpointRow) ||
       header.group_stride != group_bytes(header.ledger_entries) ||
       header.quota_offset != header.groups_offset + std::uint64_t{header.groups_max} * header.group_stride) {
-    return {Verdict::damaged, "the places of the tables contradict their sizes"};
+    return {Verdict::damaged, "the places of the tables contradict their sizes",
+            kHeaderOffset + offsetof(Header, control_bytes)};
   }
   if (header.producers > 1 || header.consumers > 1 || header.overflow > 2 ||
       static_cast<std::uint8_t>(header.clock) > 2 || header.clock_shift > 63 || header.clock_mult == 0) {
-    return {Verdict::damaged, "an option is out of range"};
+    return {Verdict::damaged, "an option is out of range", kHeaderOffset + offsetof(Header, producers)};
   }
-  if (std::memchr(header.type, '\0', kTypeBytes) == nullptr) return {Verdict::damaged, "the type's name has no end"};
+  if (std::memchr(header.type, '\0', kTypeBytes) == nullptr)
+    return {Verdict::damaged, "the type's name has no end", kHeaderOffset + offsetof(Header, type)};
   return {};
 }
 

@@ -68,7 +68,8 @@ enum class Verdict : std::uint8_t {
 };
 struct Validation {
   Verdict verdict = Verdict::ok;
-  const char* reason = "";  // a static text for the message
+  const char* reason = "";   // a static text for the message
+  std::uint64_t offset = 0;  // of the first word that is wrong
 };
 /// Checks the first bytes of a file (`available` of them at `bytes`, 512 wanted) of `file_bytes` bytes, and fills `copy`:
 /// for other_layout and other_machine only the frozen part.

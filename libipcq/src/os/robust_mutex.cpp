@@ -1,5 +1,6 @@
 #include "os/robust_mutex.hpp"
 
+#include <atomic>
 #include <cerrno>
 #include <ctime>
 
@@ -36,6 +37,8 @@ int lock_by_clock(pthread_mutex_t* mutex, const timespec* at) noexcept {
 // The futex word as glibc and the kernel share it (futex(2), "Robust futexes"): thread id and two flags.
 constexpr std::uint32_t kOwnerDied = 0x40000000U;
 constexpr std::uint32_t kThreadId = 0x3fffffffU;
+// What glibc writes where the owner stands when a repair was given up (PTHREAD_MUTEX_NOTRECOVERABLE, nptl/pthreadP.h).
+constexpr int kNotRecoverable = 0x7ffffffe;
 
 std::uint32_t word_of(const pthread_mutex_t& mutex) noexcept {
   return static_cast<std::uint32_t>(__atomic_load_n(&mutex.__data.__lock, __ATOMIC_RELAXED));
@@ -87,6 +90,36 @@ void RobustMutex::unlock() noexcept { pthread_mutex_unlock(&mutex_); }
 bool RobustMutex::holder_died() const noexcept { return (word_of(mutex_) & kOwnerDied) != 0; }
 
 std::uint32_t RobustMutex::holder() const noexcept { return word_of(mutex_) & kThreadId; }
+
+MutexState RobustMutex::look() const noexcept {
+  static const int kKind = [] {
+    RobustMutex sample;
+    return sample.init() == 0 ? sample.mutex_.__data.__kind : 0;
+  }();
+  // acquire: what the caller loads after it is not older than the word.
+  const auto word = static_cast<std::uint32_t>(__atomic_load_n(&mutex_.__data.__lock, __ATOMIC_ACQUIRE));
+  MutexState state;
+  state.well_formed = __atomic_load_n(&mutex_.__data.__kind, __ATOMIC_RELAXED) == kKind;
+  state.holder_died = (word & kOwnerDied) != 0;
+  // The mark comes first in a locker's eyes, even on a mutex whose repair was given up.
+  state.not_recoverable =
+      !state.holder_died && __atomic_load_n(&mutex_.__data.__owner, __ATOMIC_RELAXED) == kNotRecoverable;
+  state.holder = word & kThreadId;
+  return state;
+}
+
+bool RobustMutex::mark_holder_died(std::uint32_t holder) noexcept {
+  // glibc looks for this mark before it looks whether a repair was given up: its next locker is the owner of a mutex that
+  // is inconsistent, as after any death, and may make it consistent.
+  auto& word = reinterpret_cast<std::atomic<std::uint32_t>&>(mutex_.__data.__lock);
+  std::uint32_t before = word.load(std::memory_order_relaxed);  // relaxed: the exchange decides
+  if ((before & kThreadId) != holder || (before & kOwnerDied) != 0) return false;
+  const std::uint32_t waiters = before & ~(kThreadId | kOwnerDied);
+  // seq_cst, as the kernel's own; the next locker is its partner.
+  if (!word.compare_exchange_strong(before, kOwnerDied | waiters, std::memory_order_seq_cst)) return false;
+  futex_wake_all(word);
+  return true;
+}
 
 bool robust_mutexes_work() noexcept {
   static const bool kWork = [] {

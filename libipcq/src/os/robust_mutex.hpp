@@ -15,6 +15,14 @@ enum class LockResult : std::uint8_t {
   error,            ///< not held; misuse or a kernel without robust futexes
 };
 
+/// What a mutex's memory says, taken without locking; also of memory that is no mutex at all.
+struct MutexState {
+  bool well_formed = false;      ///< of the kind that init() makes
+  bool not_recoverable = false;  ///< somebody gave up a repair
+  bool holder_died = false;      ///< the kernel's mark, which nobody has noticed yet
+  std::uint32_t holder = 0;      ///< thread id as its PID namespace sees it; 0: nobody
+};
+
 /// ERRORCHECK, robust, process-shared. Lives in the control area, which is mapped once and at one place for the life of
 /// the mapping (glibc links it into a per-thread list by address). Held only inside the library, one at a time, for
 /// bounded work, with no callbacks and no allocation.
@@ -36,6 +44,12 @@ class RobustMutex {
   [[nodiscard]] bool holder_died() const noexcept;
   /// Thread id of the holder as its PID namespace sees it; 0: nobody. A hint, for reports.
   [[nodiscard]] std::uint32_t holder() const noexcept;
+  /// All of that at once, of a copy of the mutex too.
+  [[nodiscard]] MutexState look() const noexcept;
+  /// Marks it as the kernel does when a holder dies, so that the next locker is told and repairs: for a mutex that is not
+  /// recoverable (`holder` 0), or whose holder is not there although the kernel never marked it. One exchange; false if
+  /// somebody else is in the mutex meanwhile.
+  bool mark_holder_died(std::uint32_t holder) noexcept;
 
  private:
   pthread_mutex_t mutex_;

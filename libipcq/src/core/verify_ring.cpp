@@ -1,0 +1,217 @@
+// The ring: the walk over all records from the least retired position to the end of everything claimed.
+//
+// Producers go on, and consumers too: what they have retired may be written over while it is looked at. So heads are read
+// in batches, and a batch is judged only if afterwards no group had retired where it began; else the walk goes on from
+// where the groups are now.
+#include <algorithm>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/groups.hpp"
+#include "core/look.hpp"
+#include "core/ring.hpp"
+
+namespace ipcq::core {
+namespace {
+
+constexpr std::size_t kBatch = 256;
+constexpr int kOutrunMax = 64;  // consumers that are always faster than the look leave nothing to look at
+
+std::string number(std::uint64_t value) { return std::to_string(value); }
+
+struct Record {
+  std::uint64_t position;
+  std::uint64_t head;
+  std::uint64_t time;
+};
+
+class RingLook {
+ public:
+  explicit RingLook(Look& look) : look_(look), live_(look.live()), end_(look.claim_position()) {
+    auto& boundaries = look_.boundaries();
+    std::sort(boundaries.begin(), boundaries.end(),
+              [](const Boundary& a, const Boundary& b) { return a.position < b.position; });
+  }
+
+  void run() {
+    std::uint64_t at = least_retired();
+    if (!look_.is_aligned(at) || !look_.is_aligned(end_)) return;  // both are findings by now
+    const bool ahead = at > end_;
+    if ((ahead && (!live_.exclusive() || at - end_ > live_.capacity)) || (!ahead && end_ - at > live_.capacity)) return;
+    // An exclusive producer's claim_position may lag by a batch: then the walk goes to the frontier, one ring at most.
+    limit_ = live_.exclusive() ? at + live_.capacity : end_;
+    int outrun = 0;
+    next_boundary_ = first_boundary_from(at);
+    while (!finished_) {
+      if (at >= limit_) {
+        finish(at);
+        return;
+      }
+      const std::vector<Record> batch = read(at);
+      const std::uint64_t least = least_retired();
+      if (least > at) {
+        if (!look_.is_aligned(least) || ++outrun > kOutrunMax || least >= limit_) return;
+        at = least;
+        if (live_.exclusive()) limit_ = at + live_.capacity;
+        next_boundary_ = first_boundary_from(at);
+        continue;
+      }
+      for (const Record& record : batch) {
+        if (finished_) break;
+        judge_record(record);
+      }
+      if (!finished_) at = batch.back().position + span_of(live_, batch.back().head);
+    }
+  }
+
+ private:
+  // Of the segment itself: what it says only rises.
+  [[nodiscard]] std::uint64_t least_retired() const noexcept {
+    std::uint64_t least = UINT64_MAX;
+    for (std::uint32_t i = 0; i < live_.groups_max; ++i) {
+      const auto& row = live_.group(i);
+      if (state_of(row) == layout::GroupState::free) continue;
+      least = std::min(least, row.retired.load(std::memory_order_acquire));  // A:retired, with R:retired
+    }
+    return least == UINT64_MAX ? end_ : least;
+  }
+
+  // As many heads as can be told apart; at least one.
+  [[nodiscard]] std::vector<Record> read(std::uint64_t at) const {
+    std::vector<Record> batch;
+    while (at < limit_ && batch.size() < kBatch) {
+      batch.push_back({at, peek_head(live_, at), peek_time(live_, at)});
+      const std::uint64_t span = span_of(live_, batch.back().head);
+      if (span == 0 || span > limit_ - at) break;
+      at += span;
+    }
+    return batch;
+  }
+
+  void judge_record(const Record& record) {
+    const std::uint64_t span = span_of(live_, record.head);
+    const RecordState state = detail::head_state(record.head);
+    const std::string where = "at " + number(record.position) + " ";
+    if (state == RecordState::none && live_.exclusive() && record.position >= end_) {
+      finish(record.position);
+      return;
+    }
+    if (state == RecordState::none || span == 0 || span > limit_ - record.position) {
+      const char* what = state == RecordState::none ? "nothing stands, which is before "
+                         : span == 0                ? "a record stands whose length cannot be, before "
+                                                    : "a record stands that reaches beyond ";
+      look_.broken("ring.tiles", look_.ring_offset(record.position),
+                   where + what + number(limit_) + " (head " + number(record.head) + ")");
+      finished_ = true;
+      return;
+    }
+    if (state == RecordState::claimed) judge_claim(record);
+    judge_time(record, state);
+    while (next_boundary_ < look_.boundaries().size() &&
+           look_.boundaries()[next_boundary_].position < record.position + span) {
+      const Boundary& boundary = look_.boundaries()[next_boundary_++];
+      if (boundary.position == record.position) continue;
+      look_.broken(
+          boundary.invariant, boundary.offset,
+          boundary.text + " at " + number(boundary.position) + ", inside the record at " + number(record.position));
+    }
+    if (live_.exclusive() && record.position < end_ && end_ < record.position + span) {
+      look_.broken("side.claim_position", layout::kSideOffset + offsetof(layout::Side, claim),
+                   "claim_position is " + number(end_) + ", inside the record at " + number(record.position));
+    }
+  }
+
+  void judge_claim(const Record& record) {
+    const Owner owner = detail::head_high(record.head);
+    const std::string text = "at " + number(record.position) + " stands a claim of " + look_.owner_text(owner);
+    const std::uint64_t offset = look_.ring_offset(record.position);
+    if (live_.exclusive()) {
+      look_.broken("ring.claim", offset, text + "; an exclusive producer makes no such head");
+      return;
+    }
+    if (owner_row(owner) >= live_.endpoints_max) {
+      look_.broken("ring.claim", offset, text + ", and there is no such row");
+      return;
+    }
+    if (look_.verdict(owner) == Verdict::dead) {
+      look_.noted("ring.claim", offset, text + ", who is dead; it is skipped");
+      return;
+    }
+    const auto& row = live_.row(owner_row(owner));
+    const std::uint64_t open_claim = row.open_claim.load(std::memory_order_acquire);  // A:open_claim
+    const bool producer = row.kind.load(std::memory_order_relaxed) ==  // relaxed: behind the claim's head
+                          static_cast<std::uint32_t>(layout::RowKind::producer);
+    if (producer && open_claim == record.position) return;
+    look_.broken(
+        "ring.claim", offset,
+        text + (producer ? ", who lives and claims at " + number(open_claim) : ", who lives and is no producer"));
+  }
+
+  // Skipped room has no stamp of its own.
+  void judge_time(const Record& record, RecordState state) {
+    if (state == RecordState::skipped) return;
+    if (record.time < time_) {
+      look_.broken("ring.time", look_.ring_offset(record.position) + offsetof(detail::RecordHeader, time),
+                   "the record at " + number(record.position) + " is of time " + number(record.time) +
+                       ", before it one of " + number(time_));
+      return;
+    }
+    time_ = record.time;
+    const auto& last = live_.side().claim.last_time;
+    const std::uint64_t newest = last.load(std::memory_order_relaxed);  // relaxed: stored before the head that was read
+    if (time_ > newest && !late_) {
+      late_ = true;
+      look_.broken("side.last_time",
+                   layout::kSideOffset + offsetof(layout::Side, claim) + offsetof(layout::ClaimLine, last_time),
+                   "the newest enqueue time is " + number(newest) + ", but the record at " + number(record.position) +
+                       " is of " + number(time_));
+    }
+  }
+
+  void finish(std::uint64_t frontier) {
+    finished_ = true;
+    for (; next_boundary_ < look_.boundaries().size(); ++next_boundary_) {
+      const Boundary& boundary = look_.boundaries()[next_boundary_];
+      if (boundary.position <= frontier) continue;
+      look_.broken(boundary.invariant, boundary.offset,
+                   boundary.text + " at " + number(boundary.position) + ", beyond the last record, which ends at " +
+                       number(frontier));
+    }
+    if (!live_.exclusive()) return;
+    if (frontier >= limit_) {
+      look_.broken("side.end_mark", look_.ring_offset(frontier),
+                   "the ring is full of records up to " + number(frontier) + ": no head of 0 ends them");
+      return;
+    }
+    if (frontier <= end_) return;
+    const Owner owner = look_.copy().side().close.exclusive_owner.load(std::memory_order_relaxed);  // relaxed: a copy
+    if (owner != 0 && look_.verdict(owner) != Verdict::dead) return;  // he counts it, or has done so by now
+    look_.noted("side.claim_position", layout::kSideOffset + offsetof(layout::Side, claim),
+                "claim_position is " + number(end_) + ", published is up to " + number(frontier) +
+                    "; the next producer, or a close, counts it");
+  }
+
+  [[nodiscard]] std::size_t first_boundary_from(std::uint64_t position) const {
+    const auto& boundaries = look_.boundaries();
+    return static_cast<std::size_t>(
+        std::lower_bound(boundaries.begin(), boundaries.end(), position,
+                         [](const Boundary& boundary, std::uint64_t at) { return boundary.position < at; }) -
+        boundaries.begin());
+  }
+
+  Look& look_;
+  const View& live_;
+  std::uint64_t end_;
+  std::uint64_t limit_ = 0;
+  std::uint64_t time_ = 0;
+  bool late_ = false;
+  bool finished_ = false;
+  std::size_t next_boundary_ = 0;
+};
+
+}  // namespace
+
+void look_at_ring(Look& look) { RingLook(look).run(); }
+
+}  // namespace ipcq::core
