@@ -1,0 +1,275 @@
+/* Sleeping and waking on x86-TSO: the event counts of both directions (event_count.hpp, and the callers in api/).
+ *
+ * Two producers publish RECORDS records into a ring of CAPACITY; two consumers lease and ack. A store goes into its process's
+ * store buffer and reaches memory later; a locked instruction (a seq_cst read-modify-write, a mutex) waits until its own buffer
+ * is empty. FUTEX_WAIT's compare and its queueing are one step, the wake another. Mutexes are one step each here.
+ *
+ * Bounds: RECORDS, CAPACITY, SPURIOUS wake-ups. ABORTS: a record may be aborted. LEAST_TWO: consumers want two messages at a
+ * time. WAITER_DIES: one consumer dies while it waits. WAKER_DIES: one process dies between clearing the bit and the wake; only
+ * then is there a backstop.
+ * ONE_GROUP_EACH: each consumer is a group of its own and wants every record (acks are left out).
+ */
+#ifndef RECORDS
+#define RECORDS 2
+#endif
+#ifndef CAPACITY
+#define CAPACITY 1
+#endif
+#ifndef SPURIOUS
+#define SPURIOUS 0
+#endif
+#define CLAIMED 1
+#define COMMITTED 2
+#define SKIPPED 3
+/* what a store buffer holds */
+#define PUT_COMMITTED 1
+#define PUT_RETIRED 2
+#define PUT_DATA_BIT 3
+#define PUT_SPACE_BIT 4
+
+typedef Event { byte epoch; bit waits };
+Event data, space;
+byte head[RECORDS + 1];
+bit done[RECORDS + 1];
+byte claim_position, retired, leased;
+byte to_send = RECORDS;
+chan buffer[4] = [2] of { byte, byte };                /* producers 0, 1; consumers 2, 3 */
+bit asleep[4], dying[4], ended[4];
+byte spurious = SPURIOUS;
+bit waiter_may_die, waker_may_die, backstop;
+#ifdef ONE_GROUP_EACH
+byte seen[4];
+#define NEXT seen[me]
+#define NEXT_OF(c) seen[c]
+#else
+#define NEXT leased
+#define NEXT_OF(c) leased
+#endif
+#define FRONTIER(c) (NEXT_OF(c) < RECORDS && head[NEXT_OF(c)] >= COMMITTED)
+#define SECOND(c) (NEXT_OF(c) + 1 >= RECORDS || head[NEXT_OF(c) + 1] >= COMMITTED)
+#define LOCKED empty(buffer[me])                       /* a locked instruction */
+#define ROOM (claim_position < retired + CAPACITY)
+#define FRONT_DONE (retired < leased && done[retired])
+
+proctype Memory() {
+  byte what, value;
+end:
+  do
+#define DRAIN(p) atomic { buffer[p]?what,value -> \
+      if \
+      :: what == PUT_COMMITTED -> head[value] = COMMITTED \
+      :: what == PUT_RETIRED -> retired = value \
+      :: what == PUT_DATA_BIT -> data.waits = 1 \
+      :: what == PUT_SPACE_BIT -> space.waits = 1 \
+      fi; what = 0; value = 0 }
+  :: DRAIN(0)
+  :: DRAIN(1)
+  :: DRAIN(2)
+  :: DRAIN(3)
+  od
+}
+
+/* The processes of that direction are woken, but for those that died in the queue. */
+inline wake_all(first) {
+#ifdef M_WAKE_ONE
+  atomic {
+    if :: asleep[first] -> asleep[first] = 0 :: asleep[first + 1] -> asleep[first + 1] = 0 :: !asleep[first] && !asleep[first + 1] fi }
+#else
+  d_step { asleep[first] = 0; asleep[first + 1] = 0 }
+#endif
+}
+
+inline notify(event, first) {
+#ifdef M_NO_FENCE
+  bits = event.waits;
+#else
+  atomic { LOCKED -> bits = event.waits };             /* step: R:wake */
+#endif
+  if
+  :: bits ->
+     atomic { LOCKED -> if :: event.waits -> event.waits = 0; event.epoch++ :: else -> bits = 0 fi };      /* step: wake.cleared */
+     if
+     :: atomic { bits && waker_may_die -> waker_may_die = 0; backstop = 1; dying[me] = 1 }
+     :: bits -> wake_all(first)
+     :: !bits
+     fi
+  :: else
+  fi;
+  bits = 0
+}
+
+/* Under the group's mutex: `retired` over what is done. A plain store; the unlock is a locked instruction. */
+inline retire() {
+  atomic { LOCKED && !group -> group = 1; was = retired; do :: was < leased && done[was] -> was++ :: else -> break od };
+  if
+  :: was > retired ->
+     buffer[me]!PUT_RETIRED,was;                       /* step: R:retired */
+#ifndef M_NO_FENCE
+     atomic { LOCKED -> group = 0 };
+#else
+     group = 0;
+#endif
+#ifndef M_FREER_SILENT
+     notify(space, 0)
+#endif
+  :: else -> group = 0
+  fi;
+  was = 0
+}
+bit group;
+
+proctype Producer(byte me) {
+  byte at, epoch, was; bit bits, slept;
+  {
+    do
+    :: atomic { to_send > 0 && ROOM && LOCKED -> at = claim_position; claim_position++; to_send--; head[at] = CLAIMED };
+       if
+       ::
+#ifdef M_NO_FENCE
+          buffer[me]!PUT_COMMITTED,at;
+#else
+          atomic { LOCKED -> head[at] = COMMITTED };   /* step: commit.published, R:publish */
+#endif
+          notify(data, 2)
+#ifdef ABORTS
+       :: atomic { LOCKED -> head[at] = SKIPPED };     /* step: abort.skipped, R:publish */
+# ifndef M_ABORT_SILENT
+          notify(data, 2);
+# endif
+          notify(space, 0)
+#endif
+       fi;
+       at = 0
+    :: atomic { to_send > 0 && !ROOM };
+#ifdef M_PLAIN_ARM
+       buffer[me]!PUT_SPACE_BIT,0; epoch = space.epoch;
+#else
+       atomic { LOCKED -> space.waits = 1; epoch = space.epoch };           /* step: A:wake */
+#endif
+#ifdef LEAST_TWO
+# ifndef M_NO_ANNOUNCE
+       notify(data, 2);                                /* who wants more than there is room for takes what is there */
+# endif
+#endif
+#ifndef M_NO_RETIRE
+       retire();
+#endif
+       if
+       :: ROOM || to_send == 0
+       :: else ->
+          atomic { LOCKED -> if :: space.waits && space.epoch == epoch -> asleep[me] = 1 :: else fi };
+          !asleep[me]
+       fi;
+       epoch = 0
+    :: to_send == 0 -> break
+    od
+  } unless { dying[me] };
+  ended[me] = 1
+}
+
+#ifdef LEAST_TWO
+#define MAY_TAKE (SECOND(me) || (space.waits))
+#else
+#define MAY_TAKE true
+#endif
+
+/* One attempt, under the group's mutex. Skipped records are passed with it. */
+inline attempt() {
+  atomic { LOCKED && !group -> got = 0;
+    do :: NEXT < RECORDS && head[NEXT] == SKIPPED -> done[NEXT] = 1; NEXT++ :: else -> break od;
+    if :: FRONTIER(me) && MAY_TAKE -> at = NEXT; NEXT++; got = 1 :: else fi }
+}
+
+#ifdef M_PLAIN_ARM
+/* An exclusive consumer's look takes no mutex: nothing empties its store buffer. */
+inline attempt_unlocked() {
+  atomic { got = 0; if :: FRONTIER(me) -> at = NEXT; NEXT++; got = 1 :: else fi }
+}
+#endif
+
+proctype Consumer(byte me) {
+  byte at, epoch, was; bit got, bits;
+  {
+    do
+    :: NEXT == RECORDS -> break
+    :: else ->
+       attempt();
+       if
+       :: !got ->
+#ifdef M_EPOCH_LATE
+          atomic { LOCKED -> data.waits = 1 };
+          attempt();
+          epoch = data.epoch;
+#elif defined(M_PLAIN_ARM)
+          epoch = data.epoch;
+          buffer[me]!PUT_DATA_BIT,0;
+          attempt_unlocked();
+#elif defined(M_NO_SECOND_LOOK)
+          atomic { LOCKED -> data.waits = 1; epoch = data.epoch };
+#else
+          atomic { LOCKED -> data.waits = 1; epoch = data.epoch };          /* step: A:wake */
+          attempt();
+#endif
+          if
+          :: got || NEXT == RECORDS
+          :: else ->
+             atomic { LOCKED ->
+#ifdef M_FLAG_WORD
+               if :: data.waits -> asleep[me] = 1 :: else fi
+#elif defined(M_NO_COMPARE)
+               asleep[me] = 1
+#else
+               if :: data.waits && data.epoch == epoch -> asleep[me] = 1 :: else fi
+#endif
+             };
+             !asleep[me]
+          fi
+       :: else
+       fi;
+       epoch = 0;
+#ifndef ONE_GROUP_EACH
+       if
+       :: got ->
+          atomic { LOCKED -> done[at] = 1 };           /* step: ack.done, R:ack */
+          atomic { LOCKED -> bits = space.waits };     /* step: R:wake */
+          if :: bits -> bits = 0; retire() :: else fi
+       :: else
+       fi;
+#endif
+       d_step { got = 0; at = 0 }
+    od
+  } unless { dying[me] };
+  ended[me] = 1
+}
+
+proctype Environment() {
+end:
+  do
+  :: atomic { spurious > 0 && asleep[0] -> spurious--; asleep[0] = 0 }
+  :: atomic { spurious > 0 && asleep[2] -> spurious--; asleep[2] = 0 }
+  :: atomic { spurious > 0 && asleep[3] -> spurious--; asleep[3] = 0 }
+  :: atomic { waiter_may_die && asleep[2] -> waiter_may_die = 0; dying[2] = 1 }        /* queued still, for a while */
+  :: atomic { dying[2] && asleep[2] -> asleep[2] = 0 }
+  :: atomic { backstop && asleep[0] && !dying[0] && (ROOM || FRONT_DONE) -> asleep[0] = 0 }
+  :: atomic { backstop && asleep[1] && !dying[1] && (ROOM || FRONT_DONE) -> asleep[1] = 0 }
+  :: atomic { backstop && asleep[2] && !dying[2] && FRONTIER(2) -> asleep[2] = 0 }
+  :: atomic { backstop && asleep[3] && !dying[3] && FRONTIER(3) -> asleep[3] = 0 }
+  od
+}
+
+init {
+  atomic {
+#ifdef WAITER_DIES
+    waiter_may_die = 1;
+#endif
+#ifdef WAKER_DIES
+    waker_may_die = 1;
+#endif
+    run Memory(); run Producer(0); run Producer(1); run Consumer(2); run Consumer(3); run Environment() };
+  timeout;
+  assert(!(asleep[2] && !dying[2] && FRONTIER(2)));    /* nobody sleeps with a record there */
+  assert(!(asleep[3] && !dying[3] && FRONTIER(3)));
+  assert(!(asleep[0] && !dying[0] && (ROOM || FRONT_DONE)));       /* or with room there, or to be had */
+  assert(!(asleep[1] && !dying[1] && (ROOM || FRONT_DONE)));
+  assert(to_send == 0 || dying[0] || dying[1] || dying[2] || dying[3])
+}
