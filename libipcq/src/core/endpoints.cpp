@@ -157,6 +157,11 @@ bool free_row_of_dead(const View& view, Owner owner) noexcept {
   return true;
 }
 
+void mend_table(const View& view) noexcept {
+  auto& mutex = view.side().table_lock.mutex;
+  if (mutex.holder_died() && lock_table(view, 0) == Locked::yes) mutex.unlock();
+}
+
 void free_rows_of_earlier_images(const View& view) noexcept {
   const auto pid = static_cast<std::uint32_t>(::getpid());
   const std::uint64_t started = os::start_time(pid);

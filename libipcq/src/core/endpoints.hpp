@@ -47,6 +47,9 @@ void free_rows_of_earlier_images(const View& view) noexcept;
 /// Frees the row of `owner`, judged dead by the caller, after its claim is dealt with. False: somebody holds the table.
 bool free_row_of_dead(const View& view, Owner owner) noexcept;
 
+/// Locks the endpoint table once if its holder died, so that the kernel's mark goes: there is nothing else to mend.
+void mend_table(const View& view) noexcept;
+
 /// A number of this program image, drawn once.
 [[nodiscard]] std::uint64_t own_image() noexcept;
 

@@ -25,6 +25,7 @@ void recover(const View& view) noexcept {
     publish_fenced(side.space);
     publish_fenced(side.data);
   }
+  mend_table(view);
   for (std::uint32_t i = 0; i < view.endpoints_max; ++i) {
     const Owner owner = attached_owner(view, i);
     if (owner == 0 || judge(view, owner) != Verdict::dead) continue;
