@@ -1,0 +1,179 @@
+// Coming and going: endpoints, groups, the end of the stream.
+#include <unistd.h>
+
+#include "crash/sweep/messages.hpp"
+#include "crash/sweep/operation.hpp"
+
+namespace ipcq::sweep {
+namespace {
+
+// Something done to an open queue of messages 1-8.
+Operation administering(const char* name, std::function<void(const Queue&)> step,
+                        std::function<Expectation(unsigned)> expected) {
+  Operation operation;
+  operation.name = name;
+  operation.queue = small_queue();
+  operation.set_up = send_eight;
+  operation.prepare = [step](const QueueAt& at) -> Step {
+    const auto queue = keep(at.open());
+    return [queue, step](Progress& progress) {
+      step(*queue);
+      progress.reached = 1;
+    };
+  };
+  operation.expected = std::move(expected);
+  return operation;
+}
+
+Expectation all_eight(unsigned) { return both({must("1-8")}); }
+
+template <class Handle>
+Operation attaching(const char* name, Handle (*attach)(const Queue&)) {
+  Operation operation;
+  operation.name = name;
+  operation.queue = small_queue();
+  operation.set_up = send_eight;
+  operation.prepare = [attach](const QueueAt& at) -> Step {
+    const auto queue = keep(at.open());
+    const auto handle = keep(Handle());
+    return [queue, handle, attach](Progress& progress) {
+      *handle = attach(*queue);
+      progress.reached = 1;
+    };
+  };
+  operation.expected = all_eight;
+  operation.beside = Beside::no;
+  return operation;
+}
+
+template <class Handle>
+Operation detaching(const char* name, Handle (*attach)(const Queue&)) {
+  Operation operation = attaching(name, attach);
+  operation.prepare = [attach](const QueueAt& at) -> Step {
+    const auto handle = keep(attach(at.open()));
+    return [handle](Progress& progress) {
+      handle->detach();
+      progress.reached = 1;
+    };
+  };
+  operation.beside = Beside::yes;
+  return operation;
+}
+
+// Sixteen rows of the dead; the owner of the first has a claim open behind which another has committed.
+Operation attaching_to_a_row_of_the_dead() {
+  Operation operation = attaching<Producer>("attach to the row of a dead producer with a claim open",
+                                            [](const Queue& queue) { return queue.producer(); });
+  operation.set_up = [](const QueueAt& at) {
+    const Queue queue = at.open();
+    const auto rows = keep(std::vector<Producer>());
+    for (int i = 0; i < 16; ++i) rows->push_back(queue.producer());
+    const auto claim = keep((*rows)[0].claim(Room::equal(2, kPayload), kBound));
+    append(*claim, 901);
+    send((*rows)[1], {1, 2});
+    ::_exit(0);
+  };
+  operation.expected = [](unsigned) { return both({must("1-2")}); };
+  return operation;
+}
+
+Operation adding_a_group(const char* name, Start start) {
+  Operation operation = administering(
+      name, [start](const Queue& queue) { queue.add_group({.name = "late", .start = start}); },
+      [start](unsigned reached) {
+        Expectation expected;
+        expected.groups.push_back({"default", {must("3-8")}, false, 0, false});
+        Items late;
+        if (start == Start::oldest) late = {must("3-8")};
+        expected.groups.push_back({"late", late, reached == 0, 0, true});
+        return expected;
+      });
+  operation.queue.groups = {{.name = "default"}};
+  operation.set_up = [](const QueueAt& at) {
+    send_eight(at);
+    Consumer consumer = at.open().consumer();
+    ok(lease(consumer, 2).ack(), "ack");
+    ok(lease(consumer, 1).requeue(), "requeue");  // retires the two
+  };
+  const auto expected = operation.expected;
+  operation.expected = [expected](unsigned reached) {
+    Expectation all = expected(reached);
+    all.groups[0].items = {must("3", Handed::before), must("4-8")};
+    return all;
+  };
+  return operation;
+}
+
+Operation removing_a_group() {
+  return administering(
+      "group remove", [](const Queue& queue) { queue.remove_group("other"); },
+      [](unsigned reached) {
+        Expectation expected = all_eight(reached);
+        expected.groups[1].may_be_missing = true;
+        if (reached == 1) expected.groups.pop_back();
+        return expected;
+      });
+}
+
+// The last member's detach removes its ephemeral group.
+Operation leaving_an_ephemeral_group() {
+  Operation operation = detaching<Consumer>("detach of an ephemeral group's last member",
+                                            [](const Queue& queue) { return queue.consumer("other"); });
+  operation.queue.groups[1].lifetime = Lifetime::ephemeral;
+  operation.expected = [](unsigned reached) {
+    Expectation expected = all_eight(reached);
+    expected.groups[1].may_be_missing = true;
+    if (reached == 1) expected.groups.pop_back();
+    return expected;
+  };
+  // A survivor that reads the group and leaves it removes it as well: those who go on find the other.
+  return operation;
+}
+
+Expectation closing(unsigned reached) {
+  Expectation expected = all_eight(reached);
+  expected.closed = reached == 1 ? Closed::yes : Closed::may;
+  return expected;
+}
+
+Operation reopening() {
+  Operation operation = administering(
+      "reopen", [](const Queue& queue) { queue.reopen(); },
+      [](unsigned reached) {
+        Expectation expected = all_eight(reached);
+        expected.closed = reached == 1 ? Closed::no : Closed::may;
+        return expected;
+      });
+  operation.set_up = [](const QueueAt& at) {
+    send_eight(at);
+    at.open().close();
+  };
+  return operation;
+}
+
+Operation waking(Operation operation) {
+  operation.name += ", others asleep";
+  operation.touch_up = pretend_waiters;
+  return operation;
+}
+
+}  // namespace
+
+void add_administration_operations(std::vector<Operation>& list) {
+  const auto producer = [](const Queue& queue) { return queue.producer(); };
+  const auto consumer = [](const Queue& queue) { return queue.consumer(); };
+  list.push_back(attaching<Producer>("attach of a producer", producer));
+  list.push_back(attaching<Consumer>("attach of a consumer", consumer));
+  list.push_back(attaching_to_a_row_of_the_dead());
+  list.push_back(detaching<Producer>("detach of a producer", producer));
+  list.push_back(detaching<Consumer>("detach of a consumer", consumer));
+  list.push_back(adding_a_group("group add, from the oldest", Start::oldest));
+  list.push_back(adding_a_group("group add, from the newest", Start::newest));
+  list.push_back(waking(removing_a_group()));
+  list.push_back(leaving_an_ephemeral_group());
+  list.push_back(waking(administering(
+      "close", [](const Queue& queue) { queue.close(); }, closing)));
+  list.push_back(waking(reopening()));
+}
+
+}  // namespace ipcq::sweep

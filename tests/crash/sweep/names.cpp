@@ -1,0 +1,251 @@
+#include "crash/sweep/names.hpp"
+
+#include <signal.h>
+#include <sys/ptrace.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <sys/user.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <random>
+#include <stdexcept>
+
+#include "crash/sweep/messages.hpp"
+
+namespace ipcq::sweep {
+namespace {
+
+// A place to die: so many system calls after the beginning, and so many instructions after the last of these.
+struct Place {
+  std::uint64_t system_calls = 0;
+  std::uint64_t instructions = 0;
+};
+
+CreateOptions options_in(const std::string& directory) {
+  CreateOptions options;
+  options.capacity_bytes = kCapacity;
+  options.endpoints_max = 16;
+  options.groups_max = 2;
+  options.ledger_entries = 8;
+  options.directory = directory;
+  return options;
+}
+
+Step naming(Naming what, const QueueAt& at) {
+  return [what, at](Progress& progress) {
+    switch (what) {
+      case Naming::create:
+        (void)Queue::create(at.name, options_in(at.directory));
+        break;
+      case Naming::open_or_create:
+        (void)Queue::open_or_create(at.name, options_in(at.directory));
+        break;
+      case Naming::open:
+        (void)at.open();
+        break;
+      case Naming::remove:
+        ipcq::remove(std::string_view(at.name), {.directory = at.directory});
+        break;
+    }
+    progress.reached = 1;
+  };
+}
+
+bool exists_before(Naming what) noexcept { return what == Naming::open || what == Naming::remove; }
+
+void make(const QueueAt& at) {
+  (void)Queue::create(at.name, options_in(at.directory));
+  send_eight(at);
+}
+
+// In a process of its own, so that a child that forks later inherits no mapping.
+void in_a_process(const std::function<void()>& work, const char* what) {
+  const pid_t pid = ::fork();
+  if (pid == 0) {
+    try {
+      work();
+      ::_exit(0);
+    } catch (const std::exception& error) {
+      std::fprintf(stderr, "%s: %s\n", what, error.what());
+      ::_exit(1);
+    }
+  }
+  int status = 0;
+  if (pid < 0 || ::waitpid(pid, &status, 0) != pid || !WIFEXITED(status) || WEXITSTATUS(status) != 0)
+    throw std::runtime_error(std::string(what) + " failed");
+}
+
+// The shared pages of a queue's file as a traced process has them, named or not.
+class SharedPages {
+ public:
+  SharedPages(pid_t pid, std::string directory) : pid_(pid), directory_(std::move(directory)) {}
+
+  void find() {
+    std::vector<Range> found;
+    std::ifstream maps("/proc/" + std::to_string(pid_) + "/maps");
+    for (std::string line; std::getline(maps, line);) {
+      unsigned long from = 0;
+      unsigned long to = 0;
+      char access[8] = {};
+      if (line.find(directory_) == std::string::npos) continue;
+      if (std::sscanf(line.c_str(), "%lx-%lx %7s", &from, &to, access) == 3 && access[1] == 'w')
+        found.push_back({from, to});
+    }
+    if (found == ranges_) return;
+    ranges_ = found;
+    (void)changed();
+  }
+  // Whether their bytes are others than at the last look.
+  bool changed() {
+    std::size_t size = 0;
+    for (const Range& range : ranges_) size += range.second - range.first;
+    next_.resize(size);
+    std::size_t at = 0;
+    for (const Range& range : ranges_) {
+      const iovec here{&next_[at], range.second - range.first};
+      const iovec there{reinterpret_cast<void*>(range.first), range.second - range.first};
+      if (::process_vm_readv(pid_, &here, 1, &there, 1, 0) != static_cast<ssize_t>(here.iov_len)) return false;
+      at += here.iov_len;
+    }
+    const bool differs = next_ != last_;
+    last_.swap(next_);
+    return differs;
+  }
+
+ private:
+  using Range = std::pair<unsigned long, unsigned long>;
+  pid_t pid_;
+  std::string directory_;
+  std::vector<Range> ranges_;
+  Image last_;
+  Image next_;
+};
+
+bool before_system_call(pid_t pid) {
+  user_regs_struct registers{};
+  if (::ptrace(PTRACE_GETREGS, pid, nullptr, &registers) != 0) return false;
+  const long text = ::ptrace(PTRACE_PEEKTEXT, pid, registers.rip, nullptr);
+  return (text & 0xffff) == 0x050f;  // syscall
+}
+
+// Steps through it once: a place before each system call, after it, and after each store that changes shared memory.
+std::vector<Place> places_of(Tracee& child, const std::string& directory, std::uint64_t& instructions) {
+  std::vector<Place> places{{0, 0}};
+  SharedPages pages(child.pid(), directory);
+  Place now_at;
+  for (bool more = true; more; ++instructions) {
+    const bool call = before_system_call(child.pid());
+    if (call && (places.back().system_calls != now_at.system_calls || places.back().instructions != now_at.instructions))
+      places.push_back(now_at);
+    more = child.step();
+    now_at = call ? Place{now_at.system_calls + 1, 0} : Place{now_at.system_calls, now_at.instructions + 1};
+    if (call) pages.find();
+    if ((call || pages.changed()) && more) places.push_back(now_at);
+  }
+  if (!child.failure().empty()) throw std::runtime_error(child.failure());
+  return places;
+}
+
+void go_to(Tracee& child, const Place& place) {
+  // Each system call stops at its entry and at its exit.
+  for (std::uint64_t stops = 0; stops < 2 * place.system_calls; ++stops) {
+    if (!child.step_to_system_call()) return;
+  }
+  for (std::uint64_t i = 0; i < place.instructions; ++i) {
+    if (!child.step()) return;
+  }
+}
+
+std::size_t files_in(const std::string& directory) {
+  std::size_t files = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(directory)) files += entry.is_regular_file() ? 1U : 0U;
+  return files;
+}
+
+// What others find: a whole queue, or none, or a removal that they finish.
+void check(const QueueAt& at, Naming what, bool returned) {
+  require(files_in(at.directory) <= 1, "a file was left behind");
+  bool there = true;
+  try {
+    (void)at.open();
+  } catch (const Error& error) {
+    require(error.errc() == Errc::no_such_queue, error.what());
+    there = false;
+    struct stat info {};
+    require(::lstat(at.path().c_str(), &info) != 0, "there is no such queue, and its name is taken");
+  }
+  if (what == Naming::open) require(there, "opening removed it");
+  if (returned) require(there == (what != Naming::remove), "what had returned had not happened");
+  const Items items = there && exists_before(what) ? Items{must("1-8")} : Items{};
+  if (!there) (void)Queue::open_or_create(at.name, options_in(at.directory));
+  (void)survive(at, Mode::recover, {{{"default", items, false, 0, false}}, Closed::no});
+}
+
+}  // namespace
+
+const char* name_of(Naming what) noexcept {
+  constexpr const char* kNames[] = {"create", "open_or_create of a new queue", "open", "remove"};
+  return kNames[static_cast<std::size_t>(what)];
+}
+
+Row sweep_naming(const std::string& parent, Naming what, const Sampling& sampling,
+                 const std::function<void(const std::string&)>& report) {
+  const auto began = std::chrono::steady_clock::now();
+  const QueueAt at{parent + "/names", "named"};
+  const QueueAt warm{parent + "/warm", "warm"};
+  ::mkdir(at.directory.c_str(), 0700);
+  ::mkdir(warm.directory.c_str(), 0700);
+  const auto fresh = [&] {
+    for (const QueueAt& one : {at, warm}) {
+      ::unlink(one.path().c_str());
+      if (exists_before(what)) in_a_process([&] { make(one); }, "the set-up");
+    }
+  };
+  const Prepare prepare = [&]() -> Step {
+    Progress unused;
+    naming(what, warm)(unused);
+    return naming(what, at);
+  };
+  Row row;
+  row.operation = name_of(what);
+  row.modes = "R";
+  fresh();
+  Tracee first(prepare);
+  const std::vector<Place> places = places_of(first, at.directory, row.instructions);
+  first.kill();
+
+  std::mt19937_64 random(sampling.seed);
+  std::vector<Place> chosen = places;
+  std::shuffle(chosen.begin(), chosen.end(), random);
+  if (sampling.points != 0 && chosen.size() > sampling.points) chosen.resize(sampling.points);
+  for (const Place& place : chosen) {
+    fresh();
+    Tracee victim(prepare);
+    go_to(victim, place);
+    const bool returned = victim.reached() > 0;
+    victim.kill();
+    ++row.points;
+    ++row.kills;
+    try {
+      in_a_process([&] { check(at, what, returned); },
+                   (std::string(name_of(what)) + ", killed after " + std::to_string(place.system_calls) +
+                    " system calls and " + std::to_string(place.instructions) + " instructions")
+                       .c_str());
+      row.count(Verdict::ok);
+    } catch (const std::exception& error) {
+      row.count(Verdict::wrong);
+      report(error.what());
+    }
+  }
+  row.states = places.size();
+  row.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
+  return row;
+}
+
+}  // namespace ipcq::sweep

@@ -1,0 +1,86 @@
+// Sweep: one operation, killed or stopped at every instruction of it, or at some.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "crash/sweep/operation.hpp"
+#include "crash/sweep/worker.hpp"
+
+namespace ipcq::sweep {
+
+/// A line of the table.
+struct Row {
+  std::string operation;
+  std::string modes;
+  std::uint64_t instructions = 0;  ///< of the operation, when nobody else is there
+  std::uint64_t points = 0;        ///< places to die or stop that were tried, each with each mode
+  std::uint64_t states = 0;        ///< different segments among them
+  std::uint64_t kills = 0;         ///< real SIGKILLs (P: stops)
+  std::uint64_t ok = 0;
+  std::uint64_t wrong = 0;
+  std::uint64_t hung = 0;
+  double seconds = 0;
+
+  void count(Verdict verdict, std::uint64_t times = 1) noexcept {
+    (verdict == Verdict::ok ? ok : verdict == Verdict::wrong ? wrong : hung) += times;
+  }
+};
+
+struct Sampling {
+  std::uint64_t points = 0;  ///< of each operation and mode; 0: all
+  std::uint64_t seed = 1;
+  std::uint64_t kill_every = 10;  ///< of the points of R, A and C, so many are real SIGKILLs of a child of their own
+};
+
+/// What the segment was between two instructions.
+struct State {
+  std::uint64_t first = 0;  ///< instructions done when it came to be
+  std::uint64_t points = 1;
+  std::uint32_t reached = 0;
+  Image image;  ///< as the kernel leaves it when the child dies
+};
+
+/// Where the sweeps of one process work.
+class Bench {
+ public:
+  explicit Bench(std::string directory);
+
+  /// Makes the operation's queue and keeps its bytes.
+  void set_up(std::uint32_t operation);
+  /// A child that stands before the operation, in a fresh queue; it has done it before, in another.
+  [[nodiscard]] std::unique_ptr<Tracee> child() const;
+  /// Steps through the operation. All states it leaves, in order.
+  [[nodiscard]] std::vector<State> step_through() const;
+  /// The same of any child in a queue of these bytes.
+  [[nodiscard]] static std::vector<State> step_through(const QueueAt& at, const Image& image, const Prepare& prepare);
+
+  Row sweep_killed(const std::vector<Mode>& modes, const Sampling& sampling);
+  Row sweep_stopped(Mode mode, const Sampling& sampling);
+  /// Depth 2: whoever recovers from each state dies at every instruction; `sampling.points` states, 0: all. Depth 3: of
+  /// what he leaves, each with a further recoverer, at least `samples` instructions.
+  Row sweep_recoverers(Recoverer recoverer, const Sampling& sampling);
+  Row sweep_recoverers_of_recoverers(std::uint64_t samples, std::uint64_t seed);
+
+  /// Told of every failure: what, and how to see it again.
+  std::function<void(const std::string&)> report = [](const std::string&) {};
+
+ private:
+  [[nodiscard]] Row begin_row(const std::string& modes) const;
+  [[nodiscard]] Prepare recoverer_of(Recoverer recoverer, const Image& image, std::uint64_t id) const;
+  Answer survive_copy(const Job& job, const Image& image);
+  /// A child dies at this instruction, others survive it. `left`: the class of what it left.
+  Answer kill_for_real(Job& job, std::uint64_t at, std::uint64_t& left);
+  void tell(const Answer& answer, const std::string& mode, std::uint64_t at);
+
+  QueueAt queue_;
+  QueueAt warm_;
+  QueueAt copy_;
+  Worker worker_;
+  std::uint32_t number_ = 0;
+  Image template_;
+};
+
+}  // namespace ipcq::sweep

@@ -1,0 +1,127 @@
+#include "crash/sweep/tracee.hpp"
+
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/ptrace.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <exception>
+#include <new>
+#include <stdexcept>
+#include <system_error>
+
+namespace ipcq::sweep {
+namespace {
+
+constexpr int kPatience_s = 20;  // of a child that should come to its end: only a hang reaches it
+
+void say(Progress& progress, const char* what) noexcept {
+  std::strncpy(progress.error, what, sizeof progress.error - 1);
+  progress.phase.store(Progress::Phase::failed);
+}
+
+[[noreturn]] void run(const Prepare& prepare, Progress& progress) {
+  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+  if (::ptrace(PTRACE_TRACEME, 0, nullptr, nullptr) != 0) {
+    say(progress, "ptrace is not permitted");
+    ::_exit(2);
+  }
+  try {
+    Step step = prepare();
+    progress.phase.store(Progress::Phase::running);
+    __asm__ volatile("int3");  // the one instruction before the operation
+    step(progress);
+    progress.phase.store(Progress::Phase::done);
+    step = nullptr;
+    ::_exit(0);
+  } catch (const std::exception& error) {
+    say(progress, error.what());
+    ::_exit(1);
+  }
+}
+
+}  // namespace
+
+void Tracee::Unmap::operator()(Progress* progress) const noexcept { ::munmap(progress, sizeof *progress); }
+
+Tracee::Tracee(const Prepare& prepare) {
+  void* memory = ::mmap(nullptr, sizeof(Progress), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  if (memory == MAP_FAILED) throw std::system_error(errno, std::generic_category(), "mmap");
+  progress_.reset(new (memory) Progress);
+  pid_ = ::fork();
+  if (pid_ < 0) throw std::system_error(errno, std::generic_category(), "fork");
+  if (pid_ == 0) run(prepare, *progress_);
+  int status = 0;
+  ::waitpid(pid_, &status, 0);
+  // The preparation may be interrupted by signals of its own; there are none but SIGTRAP here.
+  if (WIFSTOPPED(status) && WSTOPSIG(status) == SIGTRAP && progress_->phase.load() == Progress::Phase::running) return;
+  if (!WIFSTOPPED(status)) pid_ = -1;
+  const std::string why = progress_->error;
+  kill();
+  throw std::runtime_error("the child came to no operation: " + why);
+}
+
+Tracee::~Tracee() { kill(); }
+
+std::uint32_t Tracee::reached() const noexcept { return progress_->reached.load(); }
+bool Tracee::done() const noexcept { return progress_->phase.load() != Progress::Phase::running; }
+std::string Tracee::failure() const {
+  return progress_->phase.load() == Progress::Phase::failed ? std::string(progress_->error) : std::string();
+}
+
+bool Tracee::resume(int request) {
+  if (::ptrace(static_cast<__ptrace_request>(request), pid_, nullptr, nullptr) != 0) return false;
+  int status = 0;
+  if (::waitpid(pid_, &status, 0) != pid_) return false;
+  if (WIFSTOPPED(status)) return !done();
+  pid_ = -1;
+  return false;
+}
+
+bool Tracee::step() { return resume(PTRACE_SINGLESTEP); }
+bool Tracee::step_to_system_call() { return resume(PTRACE_SYSCALL); }
+
+void Tracee::kill() {
+  if (pid_ < 0) return;
+  ::kill(pid_, SIGKILL);
+  int status = 0;
+  while (::waitpid(pid_, &status, 0) == pid_ && !WIFSIGNALED(status) && !WIFEXITED(status)) {
+  }
+  pid_ = -1;
+}
+
+bool Tracee::finish() {
+  if (pid_ < 0) return failure().empty();
+  if (::ptrace(PTRACE_CONT, pid_, nullptr, nullptr) != 0) return false;
+  for (int i = 0; i < kPatience_s * 5000; ++i) {
+    int status = 0;
+    const pid_t ended = ::waitpid(pid_, &status, WNOHANG);
+    if (ended == pid_ && !WIFSTOPPED(status)) {
+      pid_ = -1;
+      return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+    }
+    if (ended == pid_) ::ptrace(PTRACE_CONT, pid_, nullptr, nullptr);
+    const timespec nap{0, 200'000};
+    ::nanosleep(&nap, nullptr);
+  }
+  kill();
+  return false;
+}
+
+bool tracing_permitted(std::string& why_not) {
+  try {
+    Tracee tracee([] { return Step([](Progress&) {}); });
+    if (tracee.step()) return true;
+    why_not = "ptrace(PTRACE_SINGLESTEP) does not step";
+  } catch (const std::exception& error) {
+    why_not = error.what();
+  }
+  return false;
+}
+
+}  // namespace ipcq::sweep
