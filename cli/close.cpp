@@ -3,6 +3,7 @@
 #include <string>
 
 #include "arguments.hpp"
+#include "ipcq/admin.hpp"
 #include "ipcq/queue.hpp"
 #include "queues.hpp"
 #include "verb.hpp"
@@ -17,12 +18,18 @@ constexpr std::array kOptions{
 Exit run(const Arguments& arguments) {
   const std::string& name = arguments.names().front();
   const bool reopen = arguments.has("reopen");
-  const Queue queue = open_queue(arguments, name);
-  require_owner(queue.path(), name, reopen ? "reopen it" : "close it");
   if (reopen) {
+    const Queue queue = open_queue(arguments, name);
+    require_owner(queue.path(), name, "reopen it");
     queue.reopen();
-  } else {
-    queue.close();
+    return Exit::done;
+  }
+  Arguments::check_name("queue", name);
+  require_owner(queue_path(arguments, name), name, "close it");
+  try {
+    ipcq::close_queue(name, open_options(arguments));  // by name: of queues of other versions too
+  } catch (const Error& error) {
+    throw to_failure(error, arguments, name);
   }
   return Exit::done;
 }

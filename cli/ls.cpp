@@ -16,8 +16,10 @@ namespace {
 
 void add_row(Table& table, const QueueSummary& queue) {
   if (queue.problem || queue.leftover) {
-    const std::string state = queue.leftover ? "leftover of a creator that died"
-                                             : std::string(to_string(*queue.problem)) + ": " + queue.problem_text;
+    std::string state = queue.leftover ? "leftover of a creator that died"
+                                       : std::string(to_string(*queue.problem)) + ": " + queue.problem_text;
+    if (queue.closed) state = "closed, " + state;
+    if (queue.living > 0) state = std::to_string(queue.living) + " attached, " + state;
     table.add({queue.name, "-", "-", "-", "-", "-", user_name(queue.owner), state}, Style::bad);
     return;
   }

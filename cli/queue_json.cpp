@@ -149,6 +149,7 @@ Json summary_json(const QueueSummary& summary) {
   json["depth_bytes"] = summary.depth_bytes;
   json["producers"] = summary.producers;
   json["consumers"] = summary.consumers;
+  json["living"] = summary.living;
   json["groups"] = summary.groups;
   json["closed"] = summary.closed;
   json["leftover"] = summary.leftover;

@@ -48,6 +48,10 @@ OpenOptions open_options(const Arguments& arguments) {
   return {.directory = arguments.directory(), .trusted_owners = arguments.trusted_owners()};
 }
 
+std::string queue_path(const Arguments& arguments, const std::string& name) {
+  return resolve_directory(arguments.directory()) + "/ipcq." + name;
+}
+
 Queue open_queue(const Arguments& arguments, const std::string& name) {
   Arguments::check_name("queue", name);
   try {

@@ -13,6 +13,9 @@ namespace ipcq::cli {
 
 [[nodiscard]] OpenOptions open_options(const Arguments& arguments);
 
+/// Where the file of `name` is, without opening it: rm and close work on queues of other layouts, which cannot be opened.
+[[nodiscard]] std::string queue_path(const Arguments& arguments, const std::string& name);
+
 /// Checks the name, opens the queue. A missing one: Failure with the `ipcq create` line to use.
 [[nodiscard]] Queue open_queue(const Arguments& arguments, const std::string& name);
 /// The same, for who only looks (read permission is enough).

@@ -17,13 +17,8 @@ constexpr std::array kOptions{
     Option{"if-exists", nullptr, "a missing queue is no error"},
 };
 
-/// Where the file of `name` is, without opening it: rm also removes queues of other layouts, which cannot be opened.
-std::string path_of(const Arguments& arguments, const std::string& name) {
-  return resolve_directory(arguments.directory()) + "/ipcq." + name;
-}
-
 void remove_one(const Arguments& arguments, const std::string& name) {
-  require_owner(path_of(arguments, name), name, "remove it");
+  require_owner(queue_path(arguments, name), name, "remove it");
   try {
     ipcq::remove(name, {.force = arguments.has("force"),
                         .directory = arguments.directory(),

@@ -62,8 +62,8 @@ class ListTest(CliTest):
         for key in ["name", "path", "owner_uid", "owner", "mode", "segment_bytes", "capacity_bytes", "depth_bytes",
                     "closed"]:
             self.assertEqual(queue.pop(key), info[key], key)
-        self.assertEqual(queue, {"producers": 0, "consumers": 0, "groups": 1, "leftover": False, "problem": None,
-                                 "problem_text": None})
+        self.assertEqual(queue, {"producers": 0, "consumers": 0, "living": 0, "groups": 1, "leftover": False,
+                                 "problem": None, "problem_text": None})
 
     def test_a_missing_directory_is_an_error(self):
         self.ipcq("ls", "--dir", self.directory / "missing", status=MISSING)
@@ -113,7 +113,7 @@ class NoQueueTest(CliTest):
                     self.assertIn(name, err)
             self.assertTrue(os.path.lexists(self.queue_file(name)))
 
-    def test_a_queue_of_another_layout_is_named_as_such_and_can_be_removed(self):
+    def test_a_queue_of_another_layout_is_named_as_such_and_can_be_closed_and_removed(self):
         self.create("q")
         with open(self.queue_file("q"), "r+b") as file:
             file.seek(LAYOUT_VERSION_OFFSET)
@@ -121,11 +121,14 @@ class NoQueueTest(CliTest):
             self.assertEqual(version, json.loads(self.ipcq("create", "r", "--json")[0])["layout_version"])
             file.seek(LAYOUT_VERSION_OFFSET)
             file.write(struct.pack("<I", version + 1))
-        for words in [["stat", "q"], ["put", "q"], ["get", "q"], ["close", "q"]]:
+        for words in [["stat", "q"], ["put", "q"], ["get", "q"], ["close", "q", "--reopen"]]:
             with self.subTest(words=words):
                 _, err = self.ipcq(*words, status=FOREIGN)
                 self.assertIn("layout", err)
         self.assertIn(b"other_layout", self.ipcq("ls")[0])
+        self.assertNotIn(b"closed, other_layout", self.ipcq("ls")[0])
+        self.ipcq("close", "q")
+        self.assertIn(b"closed, other_layout", self.ipcq("ls")[0])
         self.ipcq("rm", "q")
         self.assertFalse(self.queue_file("q").exists())
 

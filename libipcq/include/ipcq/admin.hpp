@@ -138,10 +138,12 @@ struct QueueSummary {
   std::uint64_t depth_bytes = 0;  ///< of the group furthest behind
   std::uint32_t producers = 0;    ///< alive
   std::uint32_t consumers = 0;    ///< alive
+  std::uint32_t living = 0;       ///< endpoints alive; known of queues of other layouts too
   std::uint32_t groups = 0;
   bool closed = false;
   bool leftover = false;        ///< a temporary file of a creator that died (only without O_TMPFILE)
-  std::optional<Errc> problem;  ///< set: what kept us from looking inside; the figures are then 0
+  std::optional<Errc> problem;  ///< set: what kept us from looking inside; the figures are then 0, but for what the frozen
+                                ///< header of another layout, machine or namespace tells: segment_bytes, closed, living
   std::string problem_text;
 };
 
@@ -151,6 +153,11 @@ struct QueueSummary {
 
 /// Everything about one queue. Needs read permission only; locks nothing, takes no row. Throws as Queue::open.
 [[nodiscard]] IPCQ_EXPORT QueueInfo inspect(std::string_view name, const OpenOptions& options = {});
+
+/// End of stream by name, as Queue::close, for queues of any layout: of another layout, machine or namespace only the flag in
+/// the frozen header is set, which its users meet at their next call or backstop. Idempotent. Throws as Queue::open, but for
+/// these three, and Error{removed | poisoned}. One store ends it: dies the process in here, it has happened or has not.
+IPCQ_EXPORT void close_queue(std::string_view name, const OpenOptions& options = {});
 
 struct RemoveOptions {
   bool force = false;  ///< remove although endpoints live: they keep their mapping and get `removed`

@@ -7,6 +7,7 @@
 #include <memory>
 #include <string>
 
+#include "api/frozen.hpp"
 #include "api/names.hpp"
 #include "api/segment.hpp"
 #include "core/closing.hpp"
@@ -30,6 +31,7 @@ void look_inside(const detail::Segment& segment, QueueSummary& summary) {
     const std::uint32_t kind = view.row(i).kind.load(std::memory_order_relaxed);
     ++(kind == static_cast<std::uint32_t>(layout::RowKind::producer) ? summary.producers : summary.consumers);
   }
+  summary.living = summary.producers + summary.consumers;
   // A:claim_position, with R:claim_position.
   const std::uint64_t end = view.side().claim.claim_position.load(std::memory_order_acquire);
   for (std::uint32_t i = 0; i < view.groups_max; ++i) {
@@ -39,6 +41,15 @@ void look_inside(const detail::Segment& segment, QueueSummary& summary) {
     const std::uint64_t retired = group.retired.load(std::memory_order_acquire);  // A:retired
     if (end > retired) summary.depth_bytes = std::max(summary.depth_bytes, std::min(end - retired, view.capacity));
   }
+}
+
+// Of a queue that is for another library or namespace: what its frozen header tells.
+void look_at_frozen(const detail::Place& place, const OpenOptions& options, QueueSummary& summary) {
+  const detail::OpenedFile file =
+      detail::open_file(place, detail::Access::read_only, detail::Depth::frozen, options.trusted_owners);
+  summary.segment_bytes = file.header.segment_bytes;
+  summary.closed = (file.header.flags & layout::flag::kClosed) != 0;
+  summary.living = detail::count_living(file.fd.get(), file.header);
 }
 
 QueueSummary summary_of(const std::string& directory, const std::string& file_name, const OpenOptions& options) {
@@ -53,14 +64,21 @@ QueueSummary summary_of(const std::string& directory, const std::string& file_na
     summary.segment_bytes = S_ISREG(info.st_mode) ? static_cast<std::uint64_t>(info.st_size) : 0;
   }
   if (summary.leftover) return summary;
+  const detail::Place place = detail::place_of(summary.name, directory);
   try {
-    const detail::Place place = detail::place_of(summary.name, directory);
     detail::OpenedFile file =
         detail::open_file(place, detail::Access::read_only, detail::Depth::whole, options.trusted_owners);
     look_inside(*detail::Segment::map(place, std::move(file), detail::Access::read_only), summary);
   } catch (const Error& error) {
     summary.problem = error.errc();
     summary.problem_text = error.what();
+    if (!detail::only_frozen_usable(error.errc())) return summary;
+    try {
+      look_at_frozen(place, options, summary);
+    } catch (const Error& gone) {  // replaced between the two looks
+      summary.problem = gone.errc();
+      summary.problem_text = gone.what();
+    }
   }
   return summary;
 }

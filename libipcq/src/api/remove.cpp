@@ -5,11 +5,10 @@
 #include <cerrno>
 #include <ctime>
 #include <memory>
-#include <optional>
 #include <string>
-#include <system_error>
 
 #include "api/endpoint.hpp"
+#include "api/frozen.hpp"
 #include "api/names.hpp"
 #include "api/segment.hpp"
 #include "core/crash_point.hpp"
@@ -40,8 +39,6 @@ std::string who_lives(const detail::Segment* segment) {
   return text.empty() ? "somebody who is attaching just now" : text;
 }
 
-}  // namespace
-
 // Whether this process may unlink the queue's name, as far as the modes tell: asked before the mark, which cannot be taken
 // back from those who have seen it.
 bool may_unlink(const detail::Place& place, const struct stat& file) noexcept {
@@ -51,6 +48,8 @@ bool may_unlink(const detail::Place& place, const struct stat& file) noexcept {
   const uid_t me = ::geteuid();
   return (directory.st_mode & S_ISVTX) == 0 || me == 0 || me == file.st_uid || me == directory.st_uid;
 }
+
+}  // namespace
 
 // Steps; the remover's byte is held from 1 to the end, so that two removers do not mix.
 //  1. the remover's byte             (die here → the byte is free again)
@@ -94,15 +93,7 @@ void remove(std::string_view name, const RemoveOptions& options) {
   if (!options.force && !os::lock_bytes(locks.get(), file.header.life_begin, file.header.life_count)) {
     fail(Errc::in_use, "it is in use by " + who_lives(segment.get()), "end them first, or force (ipcq rm --force)");
   }
-  std::optional<os::Mapping> header;  // the frozen part, of whatever layout the rest is
-  layout::FrozenHeader* frozen = nullptr;
-  try {
-    header.emplace(os::page_bytes(), os::page_bytes());
-    frozen = reinterpret_cast<layout::FrozenHeader*>(header->map_control(file.fd.get(), true));
-  } catch (const std::system_error& error) {
-    fail(Errc::system, "its header cannot be mapped", "check the address space limit (ulimit -v)", error.code().value());
-  }
-  frozen->flags.fetch_or(layout::flag::kRemoved, std::memory_order_seq_cst);  // R:flags, with A:flags; R:wake
+  detail::FrozenMapping(place, file).add_flags(layout::flag::kRemoved);
   IPCQ_CRASH_POINT("remove.marked");
   const bool unlinked = detail::unlink_same(place, detail::file_id(file.info));
   const int error = errno;
