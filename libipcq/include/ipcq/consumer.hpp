@@ -51,7 +51,8 @@ struct Take {
 /// An open range of messages: read it, then `ack`. Destroyed open: requeued.
 ///
 /// Move-only; may outlive the Consumer. A shared group's lease may be acked from any thread and in any order; an exclusive
-/// consumer's in order, from the consumer's thread. Spans end at ack, requeue and destruction. Never ends by time.
+/// consumer's in order, from the consumer's thread. Spans end at ack, requeue and destruction (a program with
+/// AddressSanitizer is told where it uses one later, if it has one consumer of this Queue). Never ends by time.
 /// Dies the process with a lease open, its messages are delivered again, to whoever leases next in the group.
 class IPCQ_EXPORT Lease {
  public:

@@ -46,7 +46,7 @@ struct BlockedBy {
 /// An open range of the ring: `append` messages, then `commit`. Destroyed open: aborted.
 ///
 /// Belongs to its producer's thread. Move-only; may outlive the Producer (it keeps the mapping). Spans from append end at
-/// commit, abort and destruction. Do not block with a claim open: everything committed after it waits behind it.
+/// commit, abort and destruction (a program with AddressSanitizer is told where it uses one later). Do not block with a claim open: everything committed after it waits behind it.
 /// Dies the process with a claim open, the whole claim is skipped by whoever meets it; nothing of it is ever seen.
 class IPCQ_EXPORT Claim {
  public:

@@ -34,7 +34,10 @@ bool nothing_yet(core::LeaseStep step) noexcept {
 }  // namespace
 
 ConsumerImpl::ConsumerImpl(const std::shared_ptr<Segment>& segment, const ConsumerOptions& options, core::GroupId group)
-    : endpoint_(segment, segment->view(), request_of(group), options.wait), group_name_(options.group), group_(group) {
+    : endpoint_(segment, segment->view(), request_of(group), options.wait),
+      reader_(segment->lent_reads()),
+      group_name_(options.group),
+      group_(group) {
   const core::View& view = endpoint_.view();
   state_.owner = endpoint_.owner();
   exclusive_ = core::is_exclusive_group(view, group_.row);
@@ -203,6 +206,7 @@ Lease ConsumerImpl::lease(const Take& take) {
   core::add(counters.bytes, taken.bytes);
   core::add(counters.batches, 1);
   acquire();
+  lend(lease, lease.end_);
   return lease;
 }
 
@@ -310,14 +314,23 @@ std::shared_ptr<const BlockedBy> ConsumerImpl::who_blocks(const core::LeaseTaken
   }
 }
 
+void ConsumerImpl::lend(const Lease& lease, std::uint64_t end) const noexcept {
+  endpoint_.segment().lent_reads().lend(lease.base_, lease.mask_ + 1, lease.begin_, end - lease.begin_);
+}
+void ConsumerImpl::take_back(const Lease& lease, std::uint64_t end) const noexcept {
+  endpoint_.segment().lent_reads().take_back(lease.base_, lease.mask_ + 1, lease.begin_, end - lease.begin_);
+}
+
 Outcome ConsumerImpl::ack(Lease& lease) {
   const core::View& view = endpoint_.view();
   Outcome outcome = Outcome::ok;
+  take_back(lease, lease.end_);
   if (exclusive_) {
     if (open_.empty() || open_.front().serial != lease.word_) {
       for (const Open& open : open_) {
         if (open.serial != lease.word_) continue;
         lease.taken_.store(false, std::memory_order_relaxed);  // relaxed: an exclusive lease belongs to one thread
+        lend(lease, lease.end_);
         endpoint_.segment().fail(Errc::out_of_order, "an exclusive consumer's leases are acked in order",
                                  "ack the older ones first");
       }
@@ -337,6 +350,7 @@ Outcome ConsumerImpl::ack(Lease& lease) {
 Outcome ConsumerImpl::ack_first(Lease& lease, std::uint32_t first_messages, Deadline deadline) {
   const core::View& view = endpoint_.view();
   const auto keep = [&](Outcome outcome) {
+    lend(lease, lease.end_);
     lease.taken_.store(false, std::memory_order_release);  // R:handle, with A:handle: the lease stays, changed or not
     return outcome;
   };
@@ -353,6 +367,7 @@ Outcome ConsumerImpl::ack_first(Lease& lease, std::uint32_t first_messages, Dead
   const core::Walk first = core::walk(view, lease.begin_, lease.end_, first_messages, UINT64_MAX);
   if (first.messages != first_messages) return keep(Outcome::damaged);
   const core::Walk rest = core::walk(view, first.end, lease.end_, 1, UINT64_MAX);
+  take_back(lease, first.end);
   Outcome outcome = Outcome::ok;
   core::LeaseTaken taken;
   taken.begin = lease.begin_;
@@ -386,6 +401,7 @@ Outcome ConsumerImpl::ack_first(Lease& lease, std::uint32_t first_messages, Dead
 
 Outcome ConsumerImpl::requeue(Lease& lease) {
   const core::View& view = endpoint_.view();
+  take_back(lease, lease.end_);
   Outcome outcome = Outcome::disowned;
   if (exclusive_) {
     for (std::size_t i = 0; i < open_.size(); ++i) {

@@ -55,7 +55,12 @@ class ConsumerImpl {
   void acquire() noexcept;
   void release() noexcept;
 
+  /// The lease's memory, for AddressSanitizer.
+  void lend(const Lease& lease, std::uint64_t end) const noexcept;
+  void take_back(const Lease& lease, std::uint64_t end) const noexcept;
+
   Endpoint endpoint_;
+  LentReads::Reader reader_;
   std::string group_name_;
   core::GroupId group_;
   bool exclusive_ = false;

@@ -76,6 +76,7 @@ Claim ProducerImpl::claim(Room room, Deadline deadline) {
   claim.impl_ = this;
   claim.base_ = view.data_writable + (taken.position & view.mask);
   claim.need_ = need;
+  os::unpoison(claim.base_, need);
   claim.alignment_ = view.alignment;
   claim.time_ = taken.time;
   claim.position_ = taken.position;
@@ -213,6 +214,7 @@ Outcome ProducerImpl::abort(Claim& claim) noexcept {
 void ProducerImpl::forget(Claim& claim) noexcept { finish(claim); }
 
 void ProducerImpl::finish(Claim& claim) noexcept {
+  os::poison(claim.base_, claim.need_);
   claim.impl_ = nullptr;
   claim.finished_ = true;
   claim.bytes_left_ = 0;

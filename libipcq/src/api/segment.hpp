@@ -6,6 +6,7 @@
 #include <mutex>
 #include <string>
 
+#include "api/lent.hpp"
 #include "api/segment_file.hpp"
 #include "core/groups.hpp"
 #include "core/view.hpp"
@@ -32,6 +33,9 @@ class Segment {
   /// With one; maps it at the first call. Throws Error.
   [[nodiscard]] core::View writable_view();
 
+  /// Of the consumers' view.
+  [[nodiscard]] LentReads& lent_reads() noexcept { return lent_reads_; }
+
   /// Throws Error{forked} in a child that inherited this.
   void check_usable() const;
   /// And Error{removed | poisoned}.
@@ -53,6 +57,7 @@ class Segment {
   layout::HeaderCopy header_;
   os::Mapping mapping_;
   core::View view_;
+  LentReads lent_reads_;
   std::mutex writable_mutex_;
   std::byte* writable_ = nullptr;
   std::uint32_t generation_;

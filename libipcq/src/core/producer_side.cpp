@@ -23,7 +23,7 @@ bool repair_producer_side(const View& view) noexcept {
     const std::uint64_t position = side.claim.claim_position.load(std::memory_order_relaxed);  // relaxed: under the mutex
     const HeadWindow window(view, position);
     if (!window) return false;
-    window.head().store(0, std::memory_order_release);  // R:publish
+    store_head(window.head(), 0, std::memory_order_release);  // R:publish
   }
   IPCQ_CRASH_POINT("repair.producer");
   return true;
@@ -66,17 +66,17 @@ Outcome claim_shared(const View& view, ProducerState& producer, std::uint64_t ne
   row.open_claim.store(position, std::memory_order_release);  // R:open_claim, with A:open_claim
   IPCQ_CRASH_POINT("claim.0");
   // 1. the end mark (Z)                     (die here → nothing happened)
-  writable_record_at(view, position + need).head.store(0, std::memory_order_relaxed);  // relaxed: before step 2's release
+  store_head(writable_record_at(view, position + need).head, 0,
+             std::memory_order_relaxed);  // relaxed: before step 2's release
   IPCQ_CRASH_POINT("claim.1");
   // 2. time, then the claimed head          (die here → owner-died repair zeroes the head at claim_position)
   std::uint64_t time = view.stamp();
   const std::uint64_t last = side.claim.last_time.load(std::memory_order_relaxed);  // relaxed: under the mutex
   time = std::max(time, last);
   side.claim.last_time.store(time, std::memory_order_relaxed);
-  auto& record = writable_record_at(view, position);
-  record.time.store(time, std::memory_order_relaxed);  // for blocked_by's age; relaxed: before the head's release
-  record.head.store(make_head(RecordState::claimed, need, producer.owner),
-                    std::memory_order_release);  // R:publish, with A:publish
+  store_time(view, position, time);  // for blocked_by's age
+  store_head(writable_record_at(view, position).head, make_head(RecordState::claimed, need, producer.owner),
+             std::memory_order_release);  // R:publish, with A:publish
   IPCQ_CRASH_POINT("claim.2");
   // 3. claim_position                       (die here or later → abandoned by whoever needs it)
   side.claim.claim_position.store(position + need, std::memory_order_release);  // R:claim_position, with A:claim_position
@@ -124,9 +124,9 @@ Outcome claim_exclusive(const View& view, ProducerState& producer, std::uint64_t
 //  3. claim_position                       (die here → whole)
 void publish_exclusive(const View& view, ProducerState& producer, std::uint64_t position, std::uint64_t used,
                        std::uint64_t first_head) noexcept {
-  writable_record_at(view, position + used).head.store(0, std::memory_order_relaxed);  // relaxed: before step 2
+  store_head(writable_record_at(view, position + used).head, 0, std::memory_order_relaxed);  // relaxed: before step 2
   IPCQ_CRASH_POINT("exclusive.zeroed");
-  writable_record_at(view, position).head.exchange(first_head, std::memory_order_seq_cst);  // R:publish, R:wake
+  exchange_head(writable_record_at(view, position).head, first_head);  // R:publish, R:wake
   IPCQ_CRASH_POINT("exclusive.published");
   producer.position = position + used;
   view.side().claim.claim_position.store(producer.position, std::memory_order_release);  // R:claim_position
@@ -197,14 +197,14 @@ Outcome commit(const View& view, ProducerState& producer, std::uint64_t position
   } else {
     // Room left over is skipped. relaxed: inside the claim, before its first head (R:publish).
     if (used < need) {
-      writable_record_at(view, position + used)
-          .head.store(make_head(RecordState::skipped, need - used, 0), std::memory_order_relaxed);
+      store_head(writable_record_at(view, position + used).head, make_head(RecordState::skipped, need - used, 0),
+                 std::memory_order_relaxed);
     }
     IPCQ_CRASH_POINT("commit.inner");  // die here → the claim is abandoned whole
     std::uint64_t expected = make_head(RecordState::claimed, need, producer.owner);
     // One exchange from our own claimed head: publication (R:publish, with A:publish) and the batch's fence (R:wake) in one.
     // Failure: others judged us dead and skipped the range.
-    if (!writable_record_at(view, position).head.compare_exchange_strong(expected, first_head, std::memory_order_seq_cst)) {
+    if (!compare_exchange_head(writable_record_at(view, position).head, expected, first_head)) {
       return Outcome::disowned;
     }
   }
@@ -222,8 +222,8 @@ Outcome abort(const View& view, ProducerState& producer, std::uint64_t position,
   if (!view.exclusive()) {
     std::uint64_t expected = make_head(RecordState::claimed, need, producer.owner);
     // R:publish, R:wake, with A:publish, A:wake.
-    if (!writable_record_at(view, position)
-             .head.compare_exchange_strong(expected, make_head(RecordState::skipped, need, 0), std::memory_order_seq_cst)) {
+    if (!compare_exchange_head(writable_record_at(view, position).head, expected,
+                               make_head(RecordState::skipped, need, 0))) {
       return Outcome::disowned;
     }
     IPCQ_CRASH_POINT("abort.skipped");
@@ -255,12 +255,12 @@ bool abandon(const View& view, std::uint64_t position, Owner owner) noexcept {
   const std::uint64_t end = view.side().claim.claim_position.load(std::memory_order_relaxed);  // relaxed: under the mutex
   bool skipped = false;
   if (least <= position && position < end) {
-    std::uint64_t head = window.head().load(std::memory_order_acquire);  // A:publish
+    std::uint64_t head = load_head(window.head());  // A:publish
     // An exchange of the head that was read, although the dead write no more: should the verdict ever be wrong (a life
     // lock lost and not taken again), then either the commit or this wins, and both know which.
     if (detail::head_state(head) == RecordState::claimed && detail::head_high(head) == owner &&
-        window.head().compare_exchange_strong(head, make_head(RecordState::skipped, detail::head_length(head), 0),
-                                              std::memory_order_seq_cst)) {  // R:publish, R:wake
+        compare_exchange_head(window.head(), head,
+                              make_head(RecordState::skipped, detail::head_length(head), 0))) {  // R:publish, R:wake
       IPCQ_CRASH_POINT("abandon.skipped");
       view.side().close.abandoned_claims.fetch_add(1, std::memory_order_relaxed);  // relaxed: a statistic
       skipped = true;
@@ -291,7 +291,7 @@ bool walk_claim_position(const View& view) noexcept {
     if (detail::head_state(head) == RecordState::none) break;
     const std::uint64_t span = span_of(view, head);
     if (span == 0 || position + span - begin > view.capacity) return false;
-    const std::uint64_t time = record_at(view, position).time.load(std::memory_order_relaxed);
+    const std::uint64_t time = load_time(view, position);
     if (detail::head_state(head) == RecordState::committed && time > claim.last_time.load(std::memory_order_relaxed)) {
       claim.last_time.store(time, std::memory_order_relaxed);  // relaxed: under the mutex, like claim_position
     }

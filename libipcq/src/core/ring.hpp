@@ -11,6 +11,7 @@
 
 #include "core/view.hpp"
 #include "ipcq/detail/record.hpp"
+#include "os/address_sanitizer.hpp"
 
 namespace ipcq::core {
 
@@ -22,20 +23,46 @@ using detail::RecordState;
 [[nodiscard]] inline detail::RecordHeader& writable_record_at(const View& view, std::uint64_t position) noexcept {
   return *reinterpret_cast<detail::RecordHeader*>(view.data_writable + (position & view.mask));
 }
+// Every access to a head or a stamp goes through these: in a program with AddressSanitizer, what is lent to nobody is
+// poisoned, heads and stamps included, and only these may touch it.
+IPCQ_MAY_TOUCH_POISONED inline void store_head(std::atomic<std::uint64_t>& word, std::uint64_t head,
+                                               std::memory_order order) noexcept {
+  word.store(head, order);
+}
+IPCQ_MAY_TOUCH_POISONED inline void exchange_head(std::atomic<std::uint64_t>& word, std::uint64_t head) noexcept {
+  word.exchange(head, std::memory_order_seq_cst);  // R:publish, R:wake
+}
+IPCQ_MAY_TOUCH_POISONED [[nodiscard]] inline bool compare_exchange_head(std::atomic<std::uint64_t>& word,
+                                                                        std::uint64_t& expected,
+                                                                        std::uint64_t head) noexcept {
+  return word.compare_exchange_strong(expected, head, std::memory_order_seq_cst);  // R:publish, R:wake
+}
 /// A:publish — with R:publish (commit, abort, abandon): payload and inner heads of the batch are visible after it.
+IPCQ_MAY_TOUCH_POISONED [[nodiscard]] inline std::uint64_t load_head(const std::atomic<std::uint64_t>& word) noexcept {
+  return word.load(std::memory_order_acquire);  // A:publish
+}
 [[nodiscard]] inline std::uint64_t load_head(const View& view, std::uint64_t position) noexcept {
-  return record_at(view, position).head.load(std::memory_order_acquire);  // A:publish
+  return load_head(record_at(view, position).head);
+}
+/// relaxed: ordered by the head that was read before, or stored after.
+IPCQ_MAY_TOUCH_POISONED [[nodiscard]] inline std::uint64_t load_time(const View& view, std::uint64_t position) noexcept {
+  return record_at(view, position).time.load(std::memory_order_relaxed);
+}
+IPCQ_MAY_TOUCH_POISONED inline void store_time(const View& view, std::uint64_t position, std::uint64_t time) noexcept {
+  writable_record_at(view, position).time.store(time, std::memory_order_relaxed);
 }
 
 /// A head, and a stamp, for whoever holds nothing there: members may have finished the position meanwhile, and a producer
 /// may be writing payload over it. So they are hints: a consumer that waits only compares them (an unequal head means "look
 /// again", an equal one is checked under the mutex before anything follows from it), an observer checks afterwards that
 /// `retired` has not passed. ThreadSanitizer is told not to look.
-__attribute__((no_sanitize("thread"))) inline std::uint64_t peek_head(const View& view, std::uint64_t position) noexcept {
+__attribute__((no_sanitize("thread"))) IPCQ_MAY_TOUCH_POISONED inline std::uint64_t peek_head(
+    const View& view, std::uint64_t position) noexcept {
   return __atomic_load_n(reinterpret_cast<const std::uint64_t*>(&record_at(view, position).head),
                          __ATOMIC_ACQUIRE);  // A:publish
 }
-__attribute__((no_sanitize("thread"))) inline std::uint64_t peek_time(const View& view, std::uint64_t position) noexcept {
+__attribute__((no_sanitize("thread"))) IPCQ_MAY_TOUCH_POISONED inline std::uint64_t peek_time(
+    const View& view, std::uint64_t position) noexcept {
   return __atomic_load_n(reinterpret_cast<const std::uint64_t*>(&record_at(view, position).time),
                          __ATOMIC_RELAXED);  // relaxed: a hint
 }
@@ -106,8 +133,7 @@ inline constexpr std::uint32_t kWalkRecordsMax = 4096;
         result.why = WalkEnd::limit;
         break;
       }
-      // relaxed: ordered by the acquire of the head.
-      if (result.messages == 0) result.first_time = record_at(view, at).time.load(std::memory_order_relaxed);
+      if (result.messages == 0) result.first_time = load_time(view, at);
       result.bytes += length;
       ++result.messages;
       result.end = at + span;

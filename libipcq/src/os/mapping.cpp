@@ -12,6 +12,7 @@
 #include <new>
 #include <system_error>
 
+#include "os/address_sanitizer.hpp"
 #include "os/robust_mutex.hpp"
 
 namespace ipcq::os {
@@ -56,7 +57,9 @@ Mapping::Mapping(std::size_t control_bytes, std::size_t data_bytes)
 }
 
 Mapping::~Mapping() {
-  if (base_ != nullptr) ::munmap(base_, reserved_);
+  if (base_ == nullptr) return;
+  unpoison(base_, reserved_);  // other mappings may come here
+  ::munmap(base_, reserved_);
 }
 
 void Mapping::map_at(int fd, bool writable, std::size_t offset, std::size_t bytes, std::byte* at) {
