@@ -7,6 +7,7 @@ import argparse
 import queue
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -196,6 +197,7 @@ def run_mutants(chosen, arguments, sources, results, state):
         baseline = Baseline(arguments.work / "without", state)
         threads = [threading.Thread(target=_work, args=(n, arguments, sources, results, state, baseline, todo, bad), daemon=True)
                    for n in range(1, arguments.jobs + 1)]
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
         for thread in threads:
             thread.start()
         try:

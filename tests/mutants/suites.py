@@ -14,7 +14,7 @@ _RUN = re.compile(r"^\[ RUN +\] (\S+)")
 _OK = re.compile(r"^\[ +OK \] (\S+).*\((\d+) ms\)")
 _FAILED = re.compile(r"^\[  FAILED  \] (\S+?),? ")
 _SEED = re.compile(r"IPCQ_TEST_SEED=(\d+)")
-_running = set()  # programs, to be ended if this one is
+_running = {}  # programs and their folders, to be ended and removed if this one is
 TEST_TIMEOUT_S = 120  # as in ./dev test, for each unit of IPCQ_TEST_SCALE
 
 
@@ -62,7 +62,7 @@ def run(suite, bin_folder, test_filter="", scale=1, timeout_s=TEST_TIMEOUT_S, se
     begin = time.monotonic()
     process = subprocess.Popen(command, cwd=bin_folder.parent, env=environment, stdin=subprocess.DEVNULL,
                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True)
-    _running.add(process)
+    _running[process] = scratch
     try:
         outcome = _follow(process, suite, timeout_s * scale)
     finally:
@@ -80,16 +80,17 @@ def _end_group(process):
         pass
     process.stdout.close()
     process.wait()
-    _running.discard(process)
+    _running.pop(process, None)
 
 
 def end_all():
-    """Ends the programs that other threads run."""
-    for process in list(_running):
+    """Ends the programs that other threads run, and removes what they leave."""
+    for process, scratch in list(_running.items()):
         try:
             os.killpg(process.pid, signal.SIGKILL)
         except ProcessLookupError:
             pass
+        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _follow(process, suite, timeout_s):
