@@ -2,10 +2,11 @@
 exception that says why not."""
 
 import re
+import runpy
 from pathlib import Path
 
 from mutation import TOP
-from orders import FOLDERS, labels_at
+from orders import FOLDERS, labels_at, orders
 
 _CRASH_POINT = re.compile(r'IPCQ_CRASH_POINT\("([^"]+)"\)')
 _STEP = re.compile(r"^[ \t]*///?[ \t]+(\d+)\.[ \t]", re.MULTILINE)
@@ -32,10 +33,10 @@ def markers(source):
 
 
 def model_has(reference, top=TOP):
-    """Whether `FILE M_NAME` is a mutant of the model."""
-    file, _, name = reference.partition(" ")
-    path = Path(top) / "tests/model" / f"{file}.pml"
-    return path.is_file() and re.search(rf"\b{re.escape(name)}\b", path.read_text()) is not None
+    """Whether `FILE M_NAME` is a mutant that tests/model/check_models.py must find."""
+    path = Path(top) / "tests/model/bounds.py"
+    return path.is_file() and tuple(reference.split(" ", 1)) in {
+        (model, flags.split()[0]) for model, flags in runpy.run_path(str(path))["MUTANTS"]}
 
 
 def complaints(sources, mutants, exceptions):
@@ -70,6 +71,11 @@ def complaints(sources, mutants, exceptions):
     for name, used in excepted.items():
         if not used:
             yield f"the exception {name} is no crash point or step"
+    weakened = {(edit.file, edit.start) for mutant in mutants if not mutant.written for edit in mutant.edits}
+    for file, source in sources.items():
+        for match in orders(source) if file.startswith(FOLDERS) else ():
+            if (file, match.start()) not in weakened:
+                yield f"{file}:{source.line_at(match.start())}: {match.group()}: no mutant weakens it"
     labelled = {label for mutant in mutants if not mutant.written for edit in mutant.edits
                 for label in labels_at(sources[edit.file], edit.start)}
     for file, source in sources.items():

@@ -14,9 +14,8 @@ import threading
 import time
 from pathlib import Path
 
-import coverage
-from mutation import TOP, read_entries, read_sources, written_mutants
-from orders import order_mutants
+from catalogue import all_mutants
+from mutation import TOP, read_sources
 from results import (BAD, DISPROVED, EQUIVALENT, KILLED, MODEL, OPEN, SAME_CODE, SURVIVES, UNBUILT, Results,
                      table)
 from suites import BY_NAME, SUITES, end_all, run
@@ -243,14 +242,11 @@ def parse():
 def main():
     arguments = parse()
     sources = read_sources()
-    entries, exceptions = read_entries()
-    mutants, stale = written_mutants(entries, sources)
-    mutants += order_mutants(sources)
-    problems = stale + list(coverage.complaints(sources, mutants, exceptions))
+    mutants, stale, left_out = all_mutants(sources)
     if arguments.check:
-        for problem in problems:
+        for problem in stale + left_out:
             print(f"mutants: {problem}")
-        return 1 if problems else 0
+        return 1 if stale or left_out else 0
     if stale:
         sys.exit("mutants: the list does not fit the sources:\n" + "\n".join(stale))
     number, parts = arguments.part

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import coverage
 import mutants
-from mutation import Mutant, Stale, mutant_of, mutated, read_entries, read_source, read_sources, written_mutants
+from catalogue import all_mutants
+from mutation import Mutant, Stale, mutant_of, mutated, read_source, read_sources, with_remarks, written_mutants
 from orders import order_mutants
 from results import KILLED, SAME_CODE, SURVIVES, Results, table
 from suites import Suite, run
@@ -100,6 +101,13 @@ class Orders(unittest.TestCase):
         self.assertIn("bool compare_then_store(", text)
 
 
+    def test_a_remark_on_a_mutant_that_is_not_made_is_told(self):
+        made, unfit = with_remarks(order_mutants(SOURCES), [{"name": "nobody", "model": "a M_B"}])
+        self.assertEqual(len(unfit), 1)
+        remarked, unfit = with_remarks(made, [{"name": made[0].name, "equivalent": "so"}])
+        self.assertEqual((remarked[0].equivalent, unfit), ("so", []))
+
+
 class Coverage(unittest.TestCase):
     def complaints(self, entries, exceptions=()):
         written, stale = written_mutants(entries, SOURCES)
@@ -125,11 +133,9 @@ class Coverage(unittest.TestCase):
 
 class TheTree(unittest.TestCase):
     def test_every_entry_fits_and_no_step_is_left_out(self):
-        sources = read_sources()
-        entries, exceptions = read_entries()
-        written, stale = written_mutants(entries, sources)
-        self.assertEqual(stale, [])
-        self.assertEqual(list(coverage.complaints(sources, written + order_mutants(sources), exceptions)), [])
+        found, stale, left_out = all_mutants(read_sources())
+        self.assertEqual((stale, left_out), ([], []))
+        self.assertEqual(len({mutant.name for mutant in found}), len(found))
 
 
 class SameCode(unittest.TestCase):

@@ -4,7 +4,7 @@ they are now: an entry whose text is not there, or there twice, is stale."""
 import re
 import sys
 import tomllib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -240,14 +240,29 @@ def mutant_of(entry, sources):
 
 
 def read_entries(folder=HERE / "steps"):
-    """The written entries and the exceptions, as they stand."""
-    entries, exceptions = [], []
+    """The written entries, the exceptions, and what is said of mutants that are made, as they stand."""
+    entries, exceptions, remarks = [], [], []
     for path in sorted(Path(folder).glob("*.toml")):
         with path.open("rb") as file:
             content = tomllib.load(file)
         entries += content.get("mutant", [])
         exceptions += content.get("exception", [])
-    return entries, exceptions
+        remarks += content.get("made", [])
+    return entries, exceptions, remarks
+
+
+def with_remarks(mutants, remarks):
+    """The mutants that were made, with what `[[made]]` says of those it names; and complaints."""
+    by_name = {mutant.name: mutant for mutant in mutants}
+    complaints = []
+    for remark in remarks:
+        name = remark.get("name")
+        if name not in by_name or set(remark) - {"name", "first", "model", "equivalent"}:
+            complaints.append(f"{name}: no such mutant is made, or no such field")
+            continue
+        by_name[name] = replace(by_name[name], first=tuple(remark.get("first", by_name[name].first)),
+                                model=remark.get("model", ""), equivalent=" ".join(remark.get("equivalent", "").split()))
+    return list(by_name.values()), complaints
 
 
 def written_mutants(entries, sources):
