@@ -95,11 +95,11 @@ class Run:
                                   capture_output=True, check=False)
             if made.returncode != 0 or not (Path(folder) / "pan.c").exists():
                 return {"outcome": "not a model", "text": made.stdout + made.stderr}
-            options = ["-DSAFETY", "-DCOLLAPSE", f"-DMEMLIM={int(gibibytes * 1024)}"]
-            if self.search == "HC":
-                options = ["-DSAFETY", "-DHC4", f"-DMEMLIM={int(gibibytes * 1024)}"]
-            elif self.search == "BFS":
-                options.append("-DBFS")
+            options = ["-DSAFETY", f"-DMEMLIM={int(gibibytes * 1024)}"]
+            if self.search:
+                options.append({"HC": "-DHC4", "BFS": "-DBFS"}[self.search])
+            elif optimize == "-O2":
+                options.append("-DCOLLAPSE")  # smaller, and slower: for the long runs
             subprocess.run(["gcc", optimize, "-w", *options, "-o", "pan", "pan.c"], cwd=folder, check=True)
             cpu = resource.getrusage(resource.RUSAGE_CHILDREN)
             limit = int(seconds)

@@ -2,7 +2,7 @@
  *
  * Consumers in rows 0 and 1, a closer in row 2, PRODUCERS in rows 3 and 4. All may die. What happens under the
  * producer side's mutex is one step (claim.pml has its steps); a record has a ledger entry of its own (ledger.pml has merging and splitting). A
- * consumer ends when it is told that its group has drained.
+ * consumer ends when it is told that its group has drained, or behind an ack: it asks no more.
  *
  * Bounds: RECORDS, PRODUCERS, DEATHS, REQUEUES.
  */
@@ -34,7 +34,7 @@ Mutex group;
 bit closed; byte closed_at = NOWHERE;
 byte claim_position, retired, leased;                  /* leased: the lease position */
 bit waits, armed[2], asleep[2];                        /* the data event count; armed: the epoch is the one that this consumer saw */
-bit told[2];
+bit told[2], gone[2];                                  /* ghosts: was told; asks no more */
 byte requeues = REQUEUES;
 
 #define CLAIM_OF_DEAD(p) (rec[p].head == CLAIMED && !life[rec[p].claimer])
@@ -86,11 +86,7 @@ inline finish_close() {
   if
   :: closed && closed_at == NOWHERE ->
      d_step { if :: closed && closed_at == NOWHERE -> closed_at = claim_position; done = 1 :: else fi };      /* step: close.closed_at, R:closed_at */
-#ifndef M_CLOSED_AT_SILENT
      if :: done -> done = 0; notify() :: else fi
-#else
-     done = 0
-#endif
   :: else
   fi
 }
@@ -213,9 +209,7 @@ proctype Consumer(byte me) {
           if
           :: got == 0 ->
              d_step { waits = 1; armed[me] = 1 };                           /* step: A:wake */
-#ifndef M_NO_FINISH_CLOSE
              finish_close();
-#endif
              attempt();
              if
              :: got == 0 ->
@@ -234,8 +228,9 @@ end:            if
              :: d_step { assert(rec[at].entry == LEASED && rec[at].holder == me && rec[at].holder_inc == incarnation[me] && rec[at].head == COMMITTED);
                   rec[at].entry = DONE };              /* step: ack.done, R:ack */
 #ifndef M_ACK_LOOKS_NOT
-                if :: closed_at != NOWHERE -> lock_and_retire(); GIVE(group); publish_retired() :: else fi      /* step: A:closed_at */
+                if :: closed_at != NOWHERE -> lock_and_retire(); GIVE(group); publish_retired() :: else fi;     /* step: A:closed_at */
 #endif
+                if :: true :: gone[me] = 1; goto out fi
              :: atomic { requeues > 0 -> requeues-- };
                 rec[at].entry = REDELIVERABLE;         /* step: requeue.done */
                 notify()
@@ -282,7 +277,7 @@ init {
 #endif
     run Kernel() };
   timeout;
-  assert(!closed || (told[0] && told[1]));             /* whoever waits for the end is told */
-  assert(!(NEW_THERE || ANY_REDELIVERABLE || ANY_OF_DEAD));        /* nobody sleeps with work there */
+  assert(!closed || ((told[0] || gone[0]) && (told[1] || gone[1])));          /* whoever waits for the end is told */
+  assert((gone[0] && gone[1]) || !(NEW_THERE || ANY_REDELIVERABLE || ANY_OF_DEAD));   /* nobody sleeps with work there */
   assert(group.holder == 0)
 }
