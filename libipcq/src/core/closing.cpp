@@ -41,6 +41,7 @@ void finish_close(const View& view) noexcept {
     holder = view.side().close.exclusive_owner.load(std::memory_order_acquire);  // A:takeover, with R:takeover
     if (holder != 0 && judge(view, holder) != Verdict::dead) return;             // he does it
   }
+  IPCQ_CRASH_POINT("close.judged");
   if (lock_producer_side(view, os::monotonic_ns() + kLockPatience_ns) != Locked::yes) return;
   bool done = false;
   if (is_closed(view) && closed_at(view) == kNoPosition) {
@@ -77,6 +78,7 @@ bool reopen(const View& view) noexcept {
   // closed_at first: the flag without closed_at is the state of a close that is not finished   (die between → that)
   store_closed_at(view, kNoPosition);
   view.frozen().flags.fetch_and(~layout::flag::kClosed, std::memory_order_seq_cst);  // R:flags, with A:flags
+  IPCQ_CRASH_POINT("reopen.flag");
   unlock_producer_side(view);
   publish_both(view);
   return true;

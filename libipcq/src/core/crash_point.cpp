@@ -9,6 +9,10 @@
 #include <cstdlib>
 #include <cstring>
 
+#ifdef IPCQ_COVERAGE
+extern "C" void __gcov_dump(void);  // of libgcov; its own header lacks the linkage
+#endif
+
 namespace ipcq::core {
 namespace {
 
@@ -32,12 +36,22 @@ struct Trigger {
   std::atomic<long> visits{0};
 };
 
+thread_local CrashPointVisitor* t_visitor = nullptr;
+
 }  // namespace
 
+void visit_crash_points_of_this_thread(CrashPointVisitor* visitor) noexcept { t_visitor = visitor; }
+
 void crash_point(const char* name) noexcept {
+  if (t_visitor != nullptr) t_visitor->visit(name);
   static Trigger crash("IPCQ_CRASH_AT");
   static Trigger stop("IPCQ_STOP_AT");
-  if (crash.hits(name)) ::kill(::getpid(), SIGKILL);
+  if (crash.hits(name)) {
+#ifdef IPCQ_COVERAGE
+    __gcov_dump();  // counters go with the process
+#endif
+    ::kill(::getpid(), SIGKILL);
+  }
   if (stop.hits(name)) ::kill(::getpid(), SIGSTOP);
 }
 

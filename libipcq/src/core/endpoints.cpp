@@ -82,6 +82,7 @@ AttachResult attach(const View& view, int life_fd, const AttachRequest& request,
 
   const auto pid = static_cast<std::uint32_t>(::getpid());
   const std::uint64_t started = os::start_time(pid);  // a system call or three: before the mutex
+  IPCQ_CRASH_POINT("attach.chosen");
   switch (lock_table(view, os::monotonic_ns() + 100 * kLockPatience_ns)) {
     case Locked::yes:
       break;
@@ -103,6 +104,7 @@ AttachResult attach(const View& view, int life_fd, const AttachRequest& request,
   IPCQ_CRASH_POINT("attach.locked");
   // 2. a dead predecessor's state goes, so that our lock does not make it look alive   (die here → a free row)
   row.state.store(kFree, std::memory_order_release);  // R:row
+  IPCQ_CRASH_POINT("attach.freed");
   // 3. who we are              (die here → a free row with strange particulars)
   // relaxed: published by the incarnation and the state below.
   row.pid.store(pid, std::memory_order_relaxed);
@@ -149,10 +151,12 @@ void detach(const View& view, Owner owner) noexcept {
 }
 
 bool free_row_of_dead(const View& view, Owner owner) noexcept {
+  IPCQ_CRASH_POINT("recover.claim_skipped");  // die here → an attached row of the dead whose claim is gone
   if (lock_table(view, 0) != Locked::yes) return false;
   auto& row = view.row(owner_row(owner));
   // The caller's verdict is final for this incarnation: only a row that still names it is freed.
   if (owner_of_row(view, owner_row(owner)) == owner) row.state.store(kFree, std::memory_order_release);  // R:row
+  IPCQ_CRASH_POINT("recover.row_freed");  // die here → whole
   view.side().table_lock.mutex.unlock();
   return true;
 }

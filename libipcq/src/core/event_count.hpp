@@ -23,7 +23,10 @@ inline constexpr std::uint32_t kWaiterBit = 1;
 
 /// Sets the waiter bit; the value to sleep on. Look again after it.
 inline std::uint32_t arm(layout::EventLine& event) noexcept {
-  return event.word.fetch_or(kWaiterBit, std::memory_order_seq_cst) | kWaiterBit;  // A:wake, with R:wake
+  const std::uint32_t armed =
+      event.word.fetch_or(kWaiterBit, std::memory_order_seq_cst) | kWaiterBit;  // A:wake, with R:wake
+  IPCQ_CRASH_POINT("wait.armed");  // die here → a bit that costs the next publisher one system call
+  return armed;
 }
 
 /// Sleeps until the word is no longer `armed`, or the deadline (os::futex_wait). False: the deadline passed.

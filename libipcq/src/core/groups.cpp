@@ -78,6 +78,7 @@ enum class Freed : std::uint8_t { yes, no, restored };
 // Frees the marked row of `incarnation`. Somebody may have done so, and used the row again: checked under the mutex. Two
 // removers may have marked the last two groups at once: the first to come here finds no active one and takes his mark back.
 Freed free_marked(const View& view, std::uint32_t number, std::uint32_t incarnation, std::int64_t deadline_ns) noexcept {
+  IPCQ_CRASH_POINT("group.to_free");
   if (lock_producer_side(view, deadline_ns) != Locked::yes) return Freed::no;
   auto& row = view.group(number);
   Freed freed = Freed::no;
@@ -143,6 +144,7 @@ AddGroup add_group(const View& view, const GroupPlan& plan, GroupId& id) noexcep
   std::uint32_t incarnation = row.incarnation.load(std::memory_order_relaxed) + 1;
   if (incarnation == 0) incarnation = 1;
   row.incarnation.store(incarnation, std::memory_order_release);  // R:group
+  IPCQ_CRASH_POINT("group.incarnation");
   std::array<std::uint64_t, layout::kNameBytes / 8> name{};
   std::memcpy(name.data(), plan.name.data(),
               plan.name.size() < layout::kNameBytes ? plan.name.size() : layout::kNameBytes - 1);
@@ -221,6 +223,7 @@ RemoveGroup remove_group(const View& view, GroupId id, bool force, std::uint32_t
       if (holder != 0 && judge(view, holder) != Verdict::dead) return RemoveGroup::has_lease;
     }
     redeliver_dead(view, id.row);
+    IPCQ_CRASH_POINT("group.judged");
     bool moved = false;
     switch (lock_group(view, id.row, patience(), moved)) {
       case Locked::yes:

@@ -255,7 +255,10 @@ bool redeliver_dead(const View& view, std::uint32_t group) noexcept {
   for (std::uint32_t number = 0; number < view.ledger_entries; ++number) {
     auto& entry_word = view.entries(group)[number].word;
     std::uint64_t word = entry_word.load(std::memory_order_acquire);  // A:ack
-    if (word_state(word) != EntryState::leased || judge(view, word_owner(word)) != Verdict::dead) continue;
+    if (word_state(word) != EntryState::leased) continue;
+    IPCQ_CRASH_POINT("redeliver.read");
+    if (judge(view, word_owner(word)) != Verdict::dead) continue;
+    IPCQ_CRASH_POINT("redeliver.judged");  // die here → the next recoverer judges again
     bool moved = false;
     if (lock_group(view, group, 0, moved) != Locked::yes) break;
     // The exact word that was judged: if it changed, its owner (then still alive) finished it, or another recoverer did.

@@ -20,6 +20,7 @@ bool Ledger::retire() noexcept {
     free_entry(number);
     IPCQ_CRASH_POINT("retire.freed");
     set_first(slot(1));
+    IPCQ_CRASH_POINT("retire.index_first");
     set_count(count - 1);
     moved = true;
   }
@@ -40,9 +41,11 @@ std::uint32_t Ledger::insert(std::uint32_t k, std::uint64_t begin, std::uint64_t
   const std::uint32_t sequence =
       word_sequence(entry.word.load(std::memory_order_relaxed)) + (state == EntryState::leased ? 1 : 0);
   entry.word.store(make_word(state, deliveries, sequence, owner), std::memory_order_release);  // R:ack, with A:ack
+  IPCQ_CRASH_POINT("lease.word");
   // 3. the index, derived
   for (std::uint32_t i = count; i > k; --i) index_[slot(i)] = index_[slot(i - 1)];
   index_[slot(k)] = static_cast<std::uint16_t>(number);
+  IPCQ_CRASH_POINT("lease.index");
   set_count(count + 1);
   return number;
 }
@@ -72,6 +75,7 @@ bool Ledger::merge() noexcept {
     IPCQ_CRASH_POINT("merge.freed");
     for (std::uint32_t i = k + 1; i + 1 < count; ++i) index_[slot(i)] = index_[slot(i + 1)];
     index_[slot(count - 1)] = static_cast<std::uint16_t>(later);
+    IPCQ_CRASH_POINT("merge.index");
     set_count(count - 1);
     return true;
   }
@@ -96,11 +100,13 @@ bool Ledger::pass_skipped(std::uint32_t records_max, bool& unfinished) noexcept 
   }
   if (at == begin) return false;
   row_.retired.store(at, std::memory_order_release);  // R:retired   (one store: die before or after)
+  IPCQ_CRASH_POINT("skipped.retired");
   return true;
 }
 
 void Ledger::drop_front() noexcept {
   free_entry(at(0));
+  IPCQ_CRASH_POINT("drop.freed");
   set_first(slot(1));
   set_count(in_use() - 1);
 }
@@ -120,6 +126,7 @@ bool Ledger::repair() noexcept {
       // Retired but not freed yet. A range that is leased or to be delivered cannot be retired.
       if (word_state(word) != EntryState::done && word_state(word) != EntryState::redeliverable) return false;
       free_entry(number);
+      IPCQ_CRASH_POINT("repair.freed");
       index_[--free] = static_cast<std::uint16_t>(number);
     } else if (word_state(word) == EntryState::free) {
       index_[--free] = static_cast<std::uint16_t>(number);
@@ -128,6 +135,7 @@ bool Ledger::repair() noexcept {
       if (entry.begin.load(std::memory_order_relaxed) < floor) {
         if (word_state(word) != EntryState::redeliverable) return false;
         entry.begin.store(floor, std::memory_order_relaxed);
+        IPCQ_CRASH_POINT("repair.begin");
       }
       index_[used++] = static_cast<std::uint16_t>(number);
     }
@@ -150,12 +158,14 @@ bool Ledger::repair() noexcept {
       if (end > next) {
         end = next;
         entry.end.store(end, std::memory_order_relaxed);
+        IPCQ_CRASH_POINT("repair.cut");
       }
     }
     if (begin != expected || end <= begin || end - floor > view_.capacity) return false;
     expected = end;
   }
   set_first(0);
+  IPCQ_CRASH_POINT("repair.index");
   set_count(used);
   // 3. Go on retiring.
   retire();

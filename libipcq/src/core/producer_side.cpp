@@ -114,6 +114,7 @@ Outcome claim_exclusive(const View& view, ProducerState& producer, std::uint64_t
   producer.time = std::max(view.stamp(), producer.time);
   view.side().claim.last_time.store(producer.time, std::memory_order_relaxed);  // relaxed: before commit's first head
   view.row(owner_row(producer.owner)).open_claim.store(position, std::memory_order_relaxed);  // for reports only
+  IPCQ_CRASH_POINT("exclusive.claimed");
   taken = {position, producer.time};
   return Outcome::ok;
 }
@@ -243,6 +244,7 @@ Outcome abort(const View& view, ProducerState& producer, std::uint64_t position,
 bool abandon(const View& view, std::uint64_t position, Owner owner) noexcept {
   const HeadWindow window(view, position);  // before the mutex: it is a system call
   if (!window) return false;
+  IPCQ_CRASH_POINT("abandon.judged");  // die here → nothing happened
   switch (lock_producer_side(view, 0)) {
     case Locked::yes:
       break;
@@ -306,6 +308,7 @@ TakeOver take_over_producer(const View& view, ProducerState& producer, Owner& ho
   for (int attempt = 0; attempt < 20; ++attempt) {
     holder = owner_word.load(std::memory_order_acquire);  // A:takeover, with R:takeover
     if (holder != 0 && judge(view, holder) != Verdict::dead) return TakeOver::in_use;
+    IPCQ_CRASH_POINT("takeover.judged");
     switch (lock_producer_side(view, os::monotonic_ns() + 100 * kLockPatience_ns)) {
       case Locked::yes:
         break;
@@ -323,11 +326,13 @@ TakeOver take_over_producer(const View& view, ProducerState& producer, Owner& ho
       unlock_producer_side(view);
       return TakeOver::damaged;
     }
+    IPCQ_CRASH_POINT("takeover.claim_position");
     producer.position = view.side().claim.claim_position.load(std::memory_order_relaxed);  // relaxed: just stored
     producer.time = view.side().claim.last_time.load(std::memory_order_relaxed);
     producer.limit = refresh_least_retired(view) + view.capacity;
     // 2. the owner word, last                               (die here → a dead exclusive producer with nothing open)
     owner_word.store(producer.owner, std::memory_order_release);  // R:takeover
+    IPCQ_CRASH_POINT("takeover.owner");
     unlock_producer_side(view);
     return TakeOver::ok;
   }
@@ -342,6 +347,7 @@ void leave_producer(const View& view, ProducerState& producer) noexcept {
   auto& owner_word = view.side().close.exclusive_owner;
   if (owner_word.load(std::memory_order_relaxed) == producer.owner) {  // relaxed: under the mutex
     owner_word.store(0, std::memory_order_release);                    // R:takeover
+    IPCQ_CRASH_POINT("leave.producer");                                // die here → nobody's side, like after it
   }
   unlock_producer_side(view);
   finish_close(view);  // a close that came since the first look is everybody's now

@@ -1,6 +1,7 @@
 #include "core/recovery.hpp"
 
 #include "core/closing.hpp"
+#include "core/crash_point.hpp"
 #include "core/endpoints.hpp"
 #include "core/event_count.hpp"
 #include "core/groups.hpp"
@@ -29,6 +30,7 @@ void recover(const View& view) noexcept {
   for (std::uint32_t i = 0; i < view.endpoints_max; ++i) {
     const Owner owner = attached_owner(view, i);
     if (owner == 0 || judge(view, owner) != Verdict::dead) continue;
+    IPCQ_CRASH_POINT("recover.judged");  // die here → the next recoverer judges again
     // The claim before the row: the row says where the claim is.
     if (abandon_claim_of(view, owner) && !free_row_of_dead(view, owner))
       break;  // a stopped process: not one wait a row

@@ -30,6 +30,7 @@ bool pass_skipped_for_absent(const View& view, layout::GroupRow& row) noexcept {
   }
   if (at == begin) return false;
   row.retired.store(at, std::memory_order_release);  // R:retired   (one store: die before or after)
+  IPCQ_CRASH_POINT("skipped.retired");
   return true;
 }
 
@@ -85,6 +86,7 @@ bool turn(const View& view, std::uint32_t number, std::uint64_t end, Pass pass) 
     holder = row.owner.load(std::memory_order_acquire);                     // A:takeover, with R:takeover
     if (holder != 0 && judge(view, holder) != Verdict::dead) return false;  // `retired` is his
   }
+  IPCQ_CRASH_POINT("room.judged");
   bool moved = false;
   if (lock_group(view, number, 0, moved) != Locked::yes) return false;  // a stopped process: the next look tries again
   if (group_is(view, number, incarnation)) {
