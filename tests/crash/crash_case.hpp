@@ -5,6 +5,8 @@
 #include <ostream>
 #include <vector>
 
+#include "messages.hpp"
+
 namespace ipcq::crash {
 
 /// Who waits in the queue, asleep, while the actor dies; what it waits for must come.
@@ -46,6 +48,23 @@ struct CrashCase {
 };
 
 inline std::ostream& operator<<(std::ostream& out, const CrashCase& value) { return out << value.name; }
+
+/// The queue that the case begins with.
+inline Queue create_queue_of(const CrashCase& crash) {
+  CreateOptions options;
+  options.capacity_bytes = kCapacity;
+  options.producers = crash.producers;
+  options.consumers = crash.consumers;
+  options.overflow = crash.overflow;
+  options.endpoints_max = crash.endpoints_max;
+  options.ledger_entries = crash.ledger_entries;
+  options.groups = {{.name = "default"}};
+  if (crash.second_group) options.groups.push_back({.name = "extra"});
+  const Queue queue = Queue::create(kQueue, options);
+  Producer producer = queue.producer();
+  for (std::uint64_t id = 1; id <= crash.before; ++id) send(producer, {id});
+  return queue;
+}
 
 /// Every named crash point of claim, commit, lease, ack, attach, groups, close, waking and recovery. Those of creation
 /// and removal are in interrupted_creation_and_removal_test.cpp: what they leave is no queue.
@@ -162,6 +181,7 @@ inline const std::vector<CrashCase>& crash_cases() {
        .operation = "requeue, send one", .expected = "2-63", .redelivered = "2-4", .before = kRingful,
        .may_miss_first = 7, .overflow = Overflow::drop_oldest},
 
+      {.name = "waiter_died_before_its_sleep", .point = "wait.armed", .operation = "lease", .expected = "", .before = 0},
       {.name = "waker_died_before_its_wake", .point = "wake.cleared", .operation = "send", .expected = "1-8 101-103",
        .waiter = Waiter::consumer, .only_with_waiter = true},
 

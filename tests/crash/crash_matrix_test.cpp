@@ -61,20 +61,6 @@ class CrashMatrix : public CrashTest, public testing::WithParamInterface<MatrixE
     return {crash().expected, crash().redelivered, crash().may_miss_first, crash().aftermath == Aftermath::closed};
   }
 
-  void make_queue() const {
-    CreateOptions options;
-    options.producers = crash().producers;
-    options.consumers = crash().consumers;
-    options.overflow = crash().overflow;
-    options.endpoints_max = crash().endpoints_max;
-    options.ledger_entries = crash().ledger_entries;
-    options.groups = {{.name = "default"}};
-    if (crash().second_group) options.groups.push_back({.name = "extra"});
-    const Queue queue = create(options);
-    Producer producer = queue.producer();
-    for (std::uint64_t id = 1; id <= crash().before; ++id) send(producer, {id});
-  }
-
   void another_dies_first() const {
     if (crash().first_operation == nullptr) return;
     if (crash().first_point != nullptr) {
@@ -109,7 +95,7 @@ class CrashMatrix : public CrashTest, public testing::WithParamInterface<MatrixE
 };
 
 TEST_P(CrashMatrix, the_others_find_the_queue_whole) {
-  make_queue();
+  create_queue_of(crash());
   ASSERT_NO_FATAL_FAILURE(another_dies_first());
 
   ChildProcess waiter;

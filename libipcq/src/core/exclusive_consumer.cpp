@@ -14,6 +14,7 @@ Join join_exclusive(const View& view, std::uint32_t group, std::uint32_t incarna
   for (int attempt = 0; attempt < 20; ++attempt) {
     holder = row.owner.load(std::memory_order_acquire);  // A:takeover, with R:takeover
     if (holder != 0 && judge(view, holder) != Verdict::dead) return Join::in_use;
+    IPCQ_CRASH_POINT("xjoin.judged");
     bool moved = false;
     switch (lock_group(view, group, os::monotonic_ns() + 100 * kLockPatience_ns, moved)) {
       case Locked::yes:
@@ -35,12 +36,17 @@ Join join_exclusive(const View& view, std::uint32_t group, std::uint32_t incarna
     const std::uint64_t leased_to = row.leased_to.load(std::memory_order_acquire);  // A:leased_to, with R:leased_to
     // Take-over counts only if the predecessor died with something open: what he may have died of is one of these.
     if (holder != 0 && leased_to > retired) {
-      // 1. the count with its position   (die here → the next one counts this death again: he took nothing, so at most
-      //    one delivery too many is counted, never one too few)
+      // 1. the count with its position: no count while the position changes, so that no other position's is taken for ours
+      //    (die before the count → this death is counted by the next one; after → once more: at most one too many, never
+      //    one too few)
       const bool same = row.takeover_retired.load(std::memory_order_relaxed) == retired;  // relaxed: under the mutex
-      const std::uint32_t before = same ? row.takeover_count.load(std::memory_order_relaxed) : 0;
+      if (!same) row.takeover_count.store(0, std::memory_order_relaxed);
+      const std::uint32_t before = row.takeover_count.load(std::memory_order_relaxed);
+      IPCQ_CRASH_POINT("xjoin.no_count");
       row.takeover_retired.store(retired, std::memory_order_relaxed);
+      IPCQ_CRASH_POINT("xjoin.position");
       row.takeover_count.store(before + 1, std::memory_order_relaxed);
+      IPCQ_CRASH_POINT("xjoin.count");
       state.one_by_one_to = leased_to;
       state.deliveries = before + 1;
     } else {
@@ -52,6 +58,7 @@ Join join_exclusive(const View& view, std::uint32_t group, std::uint32_t incarna
     state.position = retired;
     // 2. the owner word, last            (die here → a dead consumer with what its predecessor had open)
     row.owner.store(state.owner, std::memory_order_release);  // R:takeover
+    IPCQ_CRASH_POINT("xjoin.owner");
     unlock_group(view, group);
     return Join::ok;
   }
@@ -62,8 +69,10 @@ void leave_exclusive(const View& view, std::uint32_t group, const ExclusiveState
   bool moved = false;
   if (lock_group(view, group, 0, moved) != Locked::yes) return;  // found dead later
   auto& row = view.group(group);
-  if (row.owner.load(std::memory_order_relaxed) == state.owner)
+  if (row.owner.load(std::memory_order_relaxed) == state.owner) {
     row.owner.store(0, std::memory_order_release);  // R:takeover
+    IPCQ_CRASH_POINT("leave.xconsumer");            // die here → nobody's group, like after it
+  }
   unlock_group(view, group);
 }
 
@@ -100,6 +109,7 @@ LeaseTaken lease_exclusive(const View& view, std::uint32_t group, std::uint32_t 
       if (nothing_open) {
         // Only skipped records, and nothing open before them: they are finished   (one store: die before or after)
         row.retired.exchange(range.stop, std::memory_order_seq_cst);  // R:retired, R:wake
+        IPCQ_CRASH_POINT("xconsumer.skipped");
         notify(view.side().space);
       }
       if (range.why == WalkEnd::limit) continue;
