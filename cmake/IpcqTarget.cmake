@@ -11,6 +11,13 @@ function(ipcq_set_up target)
   if(IPCQ_WERROR)
     target_compile_options(${target} PRIVATE -Werror)
   endif()
+  if(IPCQ_COVERAGE)
+    # Tests too: of an inline function the linker takes any copy. atomic: threads. A process that kills itself at a crash
+    # point writes its counters before.
+    target_compile_options(${target} PRIVATE --coverage -fprofile-update=atomic)
+    target_compile_definitions(${target} PRIVATE IPCQ_COVERAGE=1)
+    target_link_options(${target} PRIVATE --coverage)
+  endif()
   if(IPCQ_SANITIZE)
     # gcc sees uninitialised memory in the standard library where a sanitizer has taken its code apart.
     target_compile_options(${target} PRIVATE -fsanitize=${IPCQ_SANITIZE} -fno-sanitize-recover=all
