@@ -94,7 +94,7 @@ MUTANTS = [
     ("wait", "M_PLAIN_ARM"),
     ("wait", "M_NO_SECOND_LOOK"),
     ("wait", "M_NO_COMPARE"),
-    ("wait", "M_EPOCH_LATE"),
+    ("wait", "M_EPOCH_LATE CAPACITY=2 ONE_GROUP_EACH"),
     ("wait", "M_FLAG_WORD CAPACITY=2 ONE_GROUP_EACH"),
     ("wait", "M_WAKE_ONE CAPACITY=2 ONE_GROUP_EACH"),
     ("wait", "M_ABORT_SILENT ABORTS CAPACITY=2"),

@@ -96,10 +96,7 @@ class Run:
             if made.returncode != 0 or not (Path(folder) / "pan.c").exists():
                 return {"outcome": "not a model", "text": made.stdout + made.stderr}
             options = ["-DSAFETY", f"-DMEMLIM={int(gibibytes * 1024)}"]
-            if self.search:
-                options.append({"HC": "-DHC4", "BFS": "-DBFS"}[self.search])
-            elif optimize == "-O2":
-                options.append("-DCOLLAPSE")  # smaller, and slower: for the long runs
+            options.append({"": "-DCOLLAPSE", "HC": "-DHC4", "BFS": "-DBFS"}[self.search])
             subprocess.run(["gcc", optimize, "-w", *options, "-o", "pan", "pan.c"], cwd=folder, check=True)
             cpu = resource.getrusage(resource.RUSAGE_CHILDREN)
             limit = int(seconds)
