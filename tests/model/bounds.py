@@ -107,6 +107,7 @@ MUTANTS = [
     ("group", "M_REPAIR_FREE_ROW CHANGES=2 RECORDS=2"),
     ("group", "M_ADD_AT_ONCE CHANGES=2 RECORDS=2"),
     ("group", "M_ADD_NOT_LEAST CHANGES=2 RECORDS=3"),
+    ("exclusive_consumer", "M_POSITION_BEFORE_COUNT RECORDS=2 BIRTHS=0 DEATHS=3"),
     ("exclusive_consumer", "M_LEASED_TO_LATE RECORDS=2 BIRTHS=0"),
     ("exclusive_consumer", "M_JOIN_NO_RECHECK RECORDS=2 BIRTHS=0"),
     ("exclusive_consumer", "M_PASS_NO_RECHECK RECORDS=2 CAPACITY=1 BIRTHS=1"),
@@ -132,6 +133,7 @@ _DERIVED = "the index is derived from the begins at every look; tests/unit has i
 _VERDICT = "between a verdict and what follows from it: every model that judges is stopped there by itself"
 NOT_MODELLED = {
     "create": "a name is given by one linkat, the file is whole before",
+    "reopen": "the owner's, under the producer side's mutex: between its two stores the queue is closed",
     "remove": "one flag and one unlink, under file locks",
     "retire.index_first": _DERIVED,
     "lease.index": _DERIVED,

@@ -131,7 +131,8 @@ inline abandon(p, r, i) {
 
 /* Frees a row whose owner (r, i) was judged dead: one store under the table's mutex. */
 inline free_row_of_dead(r, i) {
-  atomic { table.holder == 0 -> if :: incarnation[r] == i -> attached[r] = 0 :: else fi }
+  atomic { table.holder == 0 ->                        /* step: recover.claim_skipped */
+    if :: incarnation[r] == i -> attached[r] = 0 :: else fi }      /* step: recover.row_freed, R:row */
 }
 
 inline abandon_claim_of(r, i, at) {
@@ -175,9 +176,9 @@ inline attach(i, at) {
   fi;
 #endif
   d_step { i = 0; at = 0 };
-  TAKE(table, me);
+  TAKE(table, me);                                     /* step: attach.chosen */
   life[me] = 1;                                        /* step: attach.locked */
-  attached[me] = 0;
+  attached[me] = 0;                                    /* step: attach.freed, R:row */
   open_claim[me] = NOWHERE;                            /* step: attach.identified */
   incarnation[me] = incarnation[me] + 1;               /* step: attach.incarnation */
   attached[me] = 1;                                    /* step: attach.state */

@@ -116,15 +116,18 @@ proctype Consumer(byte me) {
        if
        :: r != NOBODY && to > position ->
           d_step { if :: takeover_retired == position -> was = takeover_count :: else -> was = 0 fi };
-          takeover_retired = position;
-          takeover_count = was + 1;
+#ifndef M_POSITION_BEFORE_COUNT
+          if :: takeover_retired != position -> takeover_count = 0 :: else fi;        /* step: xjoin.no_count */
+#endif
+          takeover_retired = position;                 /* step: xjoin.position */
+          takeover_count = was + 1;                    /* step: xjoin.count */
           d_step { one_by_one_to = to; deliveries = was + 1 }
        :: else ->
           leased_to = position;                        /* step: R:leased_to */
           d_step { one_by_one_to = position; deliveries = 0;
             x = 0; do :: x < RECORDS -> died_at[x] = 0; hurt[x] = 0; x++ :: else -> break od; x = 0 }
        fi;
-       d_step { owner_row = me; owner_inc = incarnation[me] };      /* step: R:takeover */
+       d_step { owner_row = me; owner_inc = incarnation[me] };      /* step: xjoin.owner, R:takeover */
        GIVE(group);
        d_step { r = 0; i = 0; to = 0; was = 0 };
        do
@@ -132,7 +135,7 @@ proctype Consumer(byte me) {
           to = position;
           do :: to < published && skipped[to] -> to++ :: else -> break od;
           assert(MINE);
-          set_retired(to);
+          set_retired(to);                             /* step: xconsumer.skipped */
           d_step { position = to; to = 0 }
 #ifdef M_PASS_WITH_OPEN
        :: open == 1 && position < published && skipped[position] -> to = position + 1; set_retired(to); d_step { position = to; to = 0 }
@@ -176,7 +179,7 @@ proctype Consumer(byte me) {
        od;
        skip;
        lock_group();
-       if :: MINE -> d_step { owner_row = NOBODY; owner_inc = 0 } :: else fi;   /* step: R:takeover */
+       if :: MINE -> d_step { owner_row = NOBODY; owner_inc = 0 } :: else fi;   /* step: leave.xconsumer, R:takeover */
        GIVE(group);
        attached[me] = 0;                               /* step: detach.cleared */
        goto gone

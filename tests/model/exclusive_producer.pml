@@ -52,7 +52,7 @@ inline walk_claim_position(to) {
 #ifndef M_NO_WALK
   do :: HEAD(to) -> assert(written[to % CAPACITY] == to + 1); to++ :: else -> break od;       /* step: A:publish */
 #endif
-  claim_position = to                                  /* step: R:claim_position */
+  claim_position = to                                  /* step: takeover.claim_position, R:claim_position */
 }
 
 inline store_closed_at(p) {
@@ -127,7 +127,7 @@ proctype Producer(byte me) {
 #endif
                 walk_claim_position(to);
                 at = to;
-                d_step { owner_row = me; owner_inc = incarnation[me] };     /* step: R:takeover */
+                d_step { owner_row = me; owner_inc = incarnation[me] };     /* step: takeover.owner, R:takeover */
                 GIVE(side);
                 break
              fi
@@ -141,7 +141,7 @@ proctype Producer(byte me) {
           (at + 2 <= retired + CAPACITY || closed);
           if :: at + 2 > retired + CAPACITY -> goto refused :: else fi;
           if
-          :: true ->                                   /* commit */
+          :: true ->                                   /* step: exclusive.claimed; commit */
 #ifdef M_CLAIM_POSITION_FIRST
              claim_position = at + 1;
 #endif
@@ -165,7 +165,7 @@ refused:  skip
        /* detach */
        if :: closed -> finish_close_as_owner() :: else fi;
        lock_side();
-       if :: owner_row == me && owner_inc == incarnation[me] -> d_step { owner_row = NOWHERE; owner_inc = 0 } :: else fi;   /* step: R:takeover */
+       if :: owner_row == me && owner_inc == incarnation[me] -> d_step { owner_row = NOWHERE; owner_inc = 0 } :: else fi;   /* step: leave.producer, R:takeover */
        GIVE(side);
 #ifndef M_LEAVE_NO_CLOSE
        finish_close(r, i, to);

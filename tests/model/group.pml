@@ -83,7 +83,7 @@ inline lock_group(n, meant) {
 inline free_marked(n, i) {
   lock_side();
   if
-  :: g[n].state == MARKED && g[n].inc == i ->
+  :: g[n].state == MARKED && g[n].inc == i ->          /* step: group.to_free */
 #ifdef M_NO_RESTORE
      g[n].state = FREE
 #else
@@ -149,7 +149,7 @@ inline add_group(n, i, m) {
 #else
      :: g[n].state == FREE ->
 #endif
-        g[n].inc = g[n].inc + 1;                       /* step: R:group */
+        g[n].inc = g[n].inc + 1;                       /* step: group.incarnation, R:group */
         g[n].entry = FREE;
         d_step { g[n].begin = 0; g[n].end = 0; g[n].count = 0 };
         d_step { LEAST(m) };

@@ -184,7 +184,7 @@ inline pass_skipped() {
     :: EMPTY ->
        y = retired;
        do :: y < published && skipped[y] && y < retired + WALK -> y++ :: else -> break od;
-       if :: y > retired -> check_retired(y); retired = y; leased_to = y; moved = 1 :: else fi;
+       if :: y > retired -> check_retired(y); retired = y; leased_to = y; moved = 1 :: else fi;      /* step: skipped.retired, R:retired */
        y = 0
     :: else
     fi
@@ -198,8 +198,8 @@ inline repair(k) {
   :: k < ENTRIES ->
      d_step {
        if
-       :: L[k].state != FREE && L[k].end <= retired -> assert(L[k].state == DONE || L[k].state == REDELIVERABLE); WRITE_FREE(k)
-       :: L[k].state != FREE && L[k].end > retired && L[k].begin < retired -> assert(L[k].state == REDELIVERABLE); L[k].begin = retired
+       :: L[k].state != FREE && L[k].end <= retired -> assert(L[k].state == DONE || L[k].state == REDELIVERABLE); WRITE_FREE(k)   /* step: repair.freed */
+       :: L[k].state != FREE && L[k].end > retired && L[k].begin < retired -> assert(L[k].state == REDELIVERABLE); L[k].begin = retired                  /* step: repair.begin */
        :: else
        fi };
      k++
@@ -209,7 +209,7 @@ inline repair(k) {
   k = 0;
   do
   :: k < ENTRIES ->
-     d_step {                                          /* the later begin wins */
+     d_step {                                          /* step: repair.cut; the later begin wins */
        x = 0;
        do
        :: x < ENTRIES -> if :: x != k && L[k].state != FREE && L[x].state != FREE && L[k].begin < L[x].begin && L[k].end > L[x].begin -> L[k].end = L[x].begin :: else fi; x++
@@ -314,7 +314,7 @@ inline drop_oldest(k) {
        y = retired + 1; check_retired(y); retired = y; y = 0; moved = 1;
        if :: retired > leased_to -> leased_to = retired :: else fi };       /* step: drop.retired, R:retired */
      if
-     :: k != NO_ENTRY && L[k].end == retired -> d_step { WRITE_FREE(k) }
+     :: k != NO_ENTRY && L[k].end == retired -> d_step { WRITE_FREE(k) }    /* step: drop.freed */
      :: k != NO_ENTRY && L[k].end > retired -> L[k].begin = retired         /* step: drop.begin */
      :: else
      fi
@@ -414,7 +414,7 @@ end3:  do
                 d_step { L[t].begin = end; L[t].end = n; L[t].deliveries = L[k].deliveries; L[t].state = REDELIVERABLE }; n = 0
 #else
                 d_step { L[t].begin = end; L[t].end = L[k].end };                                   /* step: lease.written */
-                d_step { L[t].deliveries = L[k].deliveries; L[t].state = REDELIVERABLE };         /* step: split.rest */
+                d_step { L[t].deliveries = L[k].deliveries; L[t].state = REDELIVERABLE };         /* step: lease.word, split.rest */
                 L[k].end = end                                                                      /* step: split.cut */
 #endif
 #ifdef M_SPLIT_REFUSES

@@ -144,7 +144,7 @@ proctype Producer(byte me) {
 #ifdef M_PLAIN_ARM
        buffer[me]!PUT_SPACE_BIT,0; epoch = space.epoch;
 #else
-       atomic { LOCKED -> space.waits = 1; epoch = space.epoch };           /* step: A:wake */
+       atomic { LOCKED -> space.waits = 1; epoch = space.epoch };           /* step: wait.armed, A:wake */
 #endif
 #ifdef LEAST_TWO
 # ifndef M_NO_ANNOUNCE
@@ -207,7 +207,7 @@ proctype Consumer(byte me) {
 #elif defined(M_NO_SECOND_LOOK)
           atomic { LOCKED -> data.waits = 1; epoch = data.epoch };
 #else
-          atomic { LOCKED -> data.waits = 1; epoch = data.epoch };          /* step: A:wake */
+          atomic { LOCKED -> data.waits = 1; epoch = data.epoch };          /* step: wait.armed, A:wake */
           attempt();
 #endif
           if
