@@ -95,7 +95,7 @@ TEST_F(GroupRows, IsNotAddedWhileAMemberOfTheRowsLastGroupIsInItsMutex) {
 }
 
 TEST_F(GroupRows, TheLastGroupStays) {
-  EXPECT_EQ(remove(default_), RemoveGroup::last);
+  EXPECT_EQ(remove(default_, true), RemoveGroup::last);
   EXPECT_TRUE(core::group_is(view(), default_.row, default_.incarnation));
 }
 
@@ -162,7 +162,7 @@ TEST_F(GroupRows, ALateAckerRetiresNothingInAFreeRow) {
   segment_.send(producer_, 8);
   const core::LeaseTaken taken = lease(default_);
   ASSERT_EQ(ack(default_, taken), Outcome::ok);
-  ASSERT_EQ(remove(default_), RemoveGroup::ok);
+  ASSERT_EQ(remove(default_, true), RemoveGroup::ok);
   constexpr std::uint64_t kOfTheNextGroup = 4096;
   row(default_).retired.store(kOfTheNextGroup);
   core::retire_and_publish(view(), default_.row, default_.incarnation);
@@ -171,7 +171,7 @@ TEST_F(GroupRows, ALateAckerRetiresNothingInAFreeRow) {
 
 TEST_F(GroupRows, ADeathInTheMutexOfAFreeRowPoisonsNothingWhateverStandsThere) {
   segment_.add_group({.name = "other"});
-  ASSERT_EQ(remove(default_), RemoveGroup::ok);
+  ASSERT_EQ(remove(default_, true), RemoveGroup::ok);
   // Half of what adds a group next: entries of the old ledger, some of them cleared already.
   auto* entries = view().entries(default_.row);
   entries[1].begin.store(64);
