@@ -30,6 +30,9 @@ constexpr std::array kOptions{
            true},
     Option{"consumers", "KIND", "of groups that say nothing: shared (the default), or exclusive: one at a time"},
     Option{"overflow", "POLICY", "of groups that say nothing: block (the default), reject or drop-oldest"},
+    Option{"max-deliveries", "N", "hand a message out N times at most, in each group (without limit)"},
+    Option{"dead-letter", "NAME", "the queue that gets messages after that, with their origin"},
+    Option{"drop-after", nullptr, "drop and count messages after that, instead"},
     Option{"timestamps", "on|off", "enqueue times (on)"},
     Option{"metrics", "on|off", "latency histograms (on)"},
     Option{"alignment", "SIZE", "of each payload: a power of two, 16 to 4096 (16)"},
@@ -63,6 +66,12 @@ CreateOptions create_options(const Arguments& arguments) {
   if (const auto text = arguments.value("consumers")) options.consumers = parse_consumers("--consumers", *text);
   if (const auto text = arguments.value("overflow")) options.overflow = parse_overflow("--overflow", *text);
   for (const std::string& text : arguments.values("group")) options.groups.push_back(parse_group("--group", text));
+  options.max_deliveries = small_number(arguments, "max-deliveries", options.max_deliveries);
+  if (const auto text = arguments.value("dead-letter")) {
+    Arguments::check_name("dead-letter queue", *text);
+    options.dead_letter = *text;
+  }
+  options.drop_after = arguments.has("drop-after");
   if (const auto text = arguments.value("timestamps")) options.timestamps = parse_switch("--timestamps", *text);
   if (const auto text = arguments.value("metrics")) options.metrics = parse_switch("--metrics", *text);
   if (const auto text = arguments.value("alignment")) {
@@ -128,8 +137,11 @@ constexpr Verb kVerb{
     .summary = "create a queue and print what it is",
     .details =
         "The memory is reserved now: a queue that there is no room for is an error here, never a crash later.\n"
-        "Default values stand in brackets.\n",
-    .example = "  ipcq create orders --capacity 64M --group billing --group audit,overflow=drop-oldest\n",
+        "Default values stand in brackets.\n"
+        "--max-deliveries needs --dead-letter or --drop-after.\n",
+    .example =
+        "  ipcq create orders --capacity 64M --group billing --group audit,overflow=drop-oldest\n"
+        "  ipcq create orders --max-deliveries 3 --dead-letter orders.dead\n",
     .names_min = 1,
     .names_max = 1,
     .options = kOptions,

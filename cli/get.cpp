@@ -43,6 +43,7 @@ constexpr std::array kOptions{
     kNullOption,
     kLengthPrefixedOption,
     Option{"whole", nullptr, "write nothing between messages"},
+    Option{"origin", nullptr, "write before each message where it came from, if it is a dead letter"},
     Option{"batch", "N", "take up to N messages at once, 1 to 4096 (256)"},
 };
 
@@ -53,6 +54,7 @@ struct Settings {
   std::uint32_t batch_max = kBatchDefault;
   Deadline deadline = ipcq::now;
   bool follow;
+  bool origin;
 };
 
 Settings settings_of(const Arguments& arguments) {
@@ -60,7 +62,11 @@ Settings settings_of(const Arguments& arguments) {
   Settings settings{.group = arguments.value("group").value_or("default"),
                     .framing = framing_of(arguments),
                     .count = {},
-                    .follow = arguments.has("follow")};
+                    .follow = arguments.has("follow"),
+                    .origin = arguments.has("origin")};
+  if (settings.origin && settings.framing == Framing::whole) {
+    throw UsageError("--origin with --whole: nothing would stand between origins and messages");
+  }
   Arguments::check_name("group", settings.group);
   if (const auto text = arguments.value("count")) {
     settings.count = parse_number("-n", *text, 1, std::numeric_limits<std::uint64_t>::max());
@@ -80,7 +86,7 @@ class Get {
  public:
   explicit Get(const Settings& settings)
       : settings_(settings),
-        writer_(STDOUT_FILENO, settings.framing),
+        writer_(STDOUT_FILENO, settings.framing, settings.origin),
         // Where the messages go to the terminal, it belongs to them.
         progress_(::isatty(STDOUT_FILENO) != 1, {.input_bytes = {}, .waiting = "waiting for messages"}) {}
 

@@ -5,15 +5,21 @@
 
 #include <array>
 #include <cerrno>
+#include <optional>
 #include <span>
+#include <string>
+#include <vector>
 
+#include "ipcq/dead_letter.hpp"
+#include "queue_json.hpp"
 #include "signals.hpp"
 
 namespace ipcq::cli {
 namespace {
 
-// One writev takes at most IOV_MAX (1024 on Linux) pieces, and a message is at most two: payload and framing.
-constexpr std::size_t kMessagesAtOnce = 512;
+// One writev takes at most IOV_MAX (1024 on Linux) pieces, and a message is at most three: origin, payload and framing.
+constexpr std::size_t kPiecesEach = 3;
+constexpr std::size_t kMessagesAtOnce = 1024 / kPiecesEach;
 
 struct Progressed {
   std::size_t bytes = 0;
@@ -67,14 +73,35 @@ iovec piece(const void* data, std::size_t size) noexcept {
   return {const_cast<void*>(data), size};  // writev only reads; its interface is older than const
 }
 
+using Prefix = std::array<unsigned char, kLengthPrefixBytes>;
+
+Prefix prefix_of(std::size_t size) noexcept {
+  Prefix prefix;
+  for (std::size_t i = 0; i < kLengthPrefixBytes; ++i) prefix[i] = static_cast<unsigned char>(size >> (8 * i));
+  return prefix;
+}
+
+/// The origin of a message, framed.
+std::string origin_text(const std::optional<DeadLetter>& letter, Framing framing) {
+  const std::string text =
+      (letter ? dead_letter_json(*letter) : Json(nullptr)).dump(-1, ' ', false, Json::error_handler_t::replace);
+  if (framing == Framing::length_prefixed) {
+    const Prefix prefix = prefix_of(text.size());
+    return std::string(prefix.begin(), prefix.end()) + text;
+  }
+  return text + (framing == Framing::null ? '\0' : '\n');
+}
+
 }  // namespace
 
 MessageWriter::Result MessageWriter::write(const Lease& lease) const {
   static constexpr char kNewline = '\n';
   static constexpr char kNul = '\0';
-  std::array<iovec, 2 * kMessagesAtOnce> pieces;
-  std::array<std::array<unsigned char, kLengthPrefixBytes>, kMessagesAtOnce> prefixes;
+  std::array<iovec, kPiecesEach * kMessagesAtOnce> pieces;
+  std::array<Prefix, kMessagesAtOnce> prefixes;
+  std::vector<std::string> origins(origins_ ? kMessagesAtOnce : 0);
   std::array<std::size_t, kMessagesAtOnce> payloads;
+  std::array<std::size_t, kMessagesAtOnce> framed;  // with framing and origin
   const std::size_t framing_bytes = framing_ == Framing::length_prefixed ? kLengthPrefixBytes
                                     : framing_ == Framing::whole         ? 0
                                                                          : 1;
@@ -85,25 +112,30 @@ MessageWriter::Result MessageWriter::write(const Lease& lease) const {
     std::size_t count = 0;
     std::size_t bytes = 0;
     for (; message != lease.end() && messages < kMessagesAtOnce; ++message, ++messages) {
-      const std::size_t size = message->payload.size();
+      const std::optional<DeadLetter> letter = dead_letter(*message);
+      const std::span<const std::byte> payload = letter ? letter->payload : message->payload;
+      framed[messages] = payload.size() + framing_bytes;
+      if (origins_) {
+        origins[messages] = origin_text(letter, framing_);
+        pieces[count++] = piece(origins[messages].data(), origins[messages].size());
+        framed[messages] += origins[messages].size();
+      }
       if (framing_ == Framing::length_prefixed) {
-        for (std::size_t i = 0; i < kLengthPrefixBytes; ++i) {
-          prefixes[messages][i] = static_cast<unsigned char>(size >> (8 * i));
-        }
+        prefixes[messages] = prefix_of(payload.size());
         pieces[count++] = piece(prefixes[messages].data(), kLengthPrefixBytes);
       }
-      pieces[count++] = piece(message->payload.data(), size);
+      pieces[count++] = piece(payload.data(), payload.size());
       if (framing_ == Framing::lines) pieces[count++] = piece(&kNewline, 1);
       if (framing_ == Framing::null) pieces[count++] = piece(&kNul, 1);
-      payloads[messages] = size;
-      bytes += size + framing_bytes;
+      payloads[messages] = payload.size();
+      bytes += framed[messages];
     }
 
     const Progressed progressed = write_pieces(fd_, std::span(pieces).first(count), bytes);
     std::size_t left = progressed.bytes;
     std::size_t written = 0;
-    while (written < messages && left >= payloads[written] + framing_bytes) {
-      left -= payloads[written] + framing_bytes;
+    while (written < messages && left >= framed[written]) {
+      left -= framed[written];
       result.payload_bytes += payloads[written];
       ++written;
     }

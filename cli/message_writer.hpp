@@ -19,14 +19,17 @@ class MessageWriter {
     bool gave_up = false;             ///< interrupted, and going on would have blocked
   };
 
-  MessageWriter(int fd, Framing framing) noexcept : fd_(fd), framing_(framing) {}
+  /// `origins`: each message follows its origin, framed like a message: as JSON if it is a dead letter, else "null".
+  MessageWriter(int fd, Framing framing, bool origins) noexcept : fd_(fd), framing_(framing), origins_(origins) {}
 
-  /// Writes all messages, waiting for the reader as long as nobody interrupts. Copies nothing.
+  /// Writes all messages, of dead letters what was sent, waiting for the reader as long as nobody interrupts. Copies no
+  /// message.
   [[nodiscard]] Result write(const Lease& lease) const;
 
  private:
   int fd_;
   Framing framing_;
+  bool origins_;
 };
 
 }  // namespace ipcq::cli

@@ -46,6 +46,7 @@ Json lease_json(const LeaseInfo& lease) {
     json["holder"] = nullptr;
     json["age_ns"] = nullptr;
   }
+  json["reason"] = lease.reason.empty() ? Json(nullptr) : Json(lease.reason);
   return json;
 }
 
@@ -75,6 +76,9 @@ Json settings_json(const QueueInfo& info) {
   json["producers"] = to_string(info.producers);
   json["consumers"] = to_string(info.consumers);
   json["overflow"] = to_string(info.overflow);
+  json["max_deliveries"] = info.max_deliveries;
+  json["dead_letter"] = info.dead_letter.empty() ? Json(nullptr) : Json(info.dead_letter);
+  json["drop_after"] = info.drop_after;
   json["type"] = info.type;
   json["alignment_bytes"] = info.alignment_bytes;
   json["timestamps"] = info.timestamps;
@@ -106,6 +110,9 @@ Json group_json(const QueueInfo& info, const GroupInfo& group) {
   json["leased_messages"] = group.leased_messages;
   json["redelivered_messages"] = group.redelivered_messages;
   json["dropped_messages"] = group.dropped_messages;
+  json["dead_lettered_messages"] = group.dead_lettered_messages;
+  json["parked_messages"] = group.parked_messages;
+  json["purged_messages"] = group.purged_messages;
   json["recovered_leases"] = group.recovered_leases;
   json["availability"] = info.metrics ? Json(group.availability) : Json(nullptr);
   if (info.metrics) {
@@ -134,6 +141,19 @@ Json queue_json(const QueueInfo& info) {
   for (const EndpointInfo& endpoint : info.endpoints) json["endpoints"].push_back(endpoint_json(endpoint));
   json["groups"] = Json::array();
   for (const GroupInfo& group : info.groups) json["groups"].push_back(group_json(info, group));
+  return json;
+}
+
+Json dead_letter_json(const DeadLetter& letter) {
+  Json json;
+  json["queue"] = std::string(letter.queue);
+  json["queue_created_unix_ns"] = letter.queue_created_unix_ns;
+  json["group"] = std::string(letter.group);
+  json["position"] = letter.position;
+  json["deliveries"] = letter.deliveries;
+  json["tag"] = letter.tag;
+  json["sent_unix_ns"] = letter.sent_unix_ns == 0 ? Json(nullptr) : Json(letter.sent_unix_ns);
+  json["moved_unix_ns"] = letter.moved_unix_ns;
   return json;
 }
 

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "ipcq/admin.hpp"
+#include "ipcq/dead_letter.hpp"
 
 namespace ipcq::cli {
 
@@ -19,6 +20,8 @@ inline constexpr int kJsonVersion = 1;
 [[nodiscard]] Json queue_json(const QueueInfo& info);
 /// One group, as in `stat` and `group ls`.
 [[nodiscard]] Json group_json(const QueueInfo& info, const GroupInfo& group);
+/// The origin of a dead letter.
+[[nodiscard]] Json dead_letter_json(const DeadLetter& letter);
 /// One line of `ls`.
 [[nodiscard]] Json summary_json(const QueueSummary& summary);
 

@@ -21,6 +21,11 @@ std::vector<std::pair<std::string, std::string>> settings_text(const QueueInfo& 
       {"limits", format_count(info.endpoints_max, "endpoint") + ", " + format_count(info.groups_max, "group") + ", " +
                      format_count(info.ledger_entries, "open lease") + " a group"},
   };
+  if (info.max_deliveries > 0) {
+    lines.emplace_back("deliveries",
+                       "at most " + std::to_string(info.max_deliveries) + " a group, then " +
+                           (info.drop_after ? "dropped" : "to queue '" + printable(info.dead_letter) + "'"));
+  }
   if (!info.type.empty()) lines.emplace_back("type", printable(info.type));
   return lines;
 }

@@ -99,13 +99,16 @@ std::string members_text(const QueueInfo& info, const GroupInfo& group) {
   return table.empty() ? "" : table.text();
 }
 
-std::string leases_text(const GroupInfo& group) {
+std::string leases_text(const QueueInfo& info, const GroupInfo& group) {
   Table table({{"LEASE"}, {"ROOM", kRight}, {"DELIVERIES", kRight}, {"AGE", kRight}, {"HELD BY"}}, "  ");
   for (const LeaseInfo& lease : group.leases) {
     const bool held = lease.state == "leased";
+    const std::string holder = held ? describe_process(lease.pid, lease.command) + ", row " + std::to_string(lease.row)
+                               : lease.reason.empty()
+                                   ? "-"
+                                   : "nobody (queue '" + info.dead_letter + "': " + lease.reason + ")";
     table.add({lease.state, format_bytes(lease.end - lease.begin), std::to_string(lease.deliveries),
-               held && lease.age_ns > 0 ? format_duration(lease.age_ns) : "-",
-               held ? describe_process(lease.pid, lease.command) + ", row " + std::to_string(lease.row) : "-"},
+               held && lease.age_ns > 0 ? format_duration(lease.age_ns) : "-", holder},
               held ? Style::plain : Style::warning);
   }
   return table.empty() ? "" : table.text();
@@ -151,12 +154,21 @@ std::string group_text(const QueueInfo& info, const GroupInfo& group) {
                                        std::to_string(group.redelivered_messages) + " again, " +
                                        std::to_string(group.dropped_messages) + " dropped, " +
                                        format_count(group.recovered_leases, "lease") + " recovered from the dead");
+  if (info.max_deliveries > 0 || group.purged_messages > 0) {
+    std::string given_up = format_count(group.dead_lettered_messages, "message") + " moved to the dead-letter queue";
+    if (group.purged_messages > 0) given_up += ", " + std::to_string(group.purged_messages) + " purged";
+    if (group.parked_messages > 0) {
+      given_up +=
+          ", " + styled(Style::warning, std::to_string(group.parked_messages) + " parked: they are tried again");
+    }
+    lines.emplace_back("given up", given_up);
+  }
   if (info.metrics) {
     lines.emplace_back("availability", percent(static_cast<std::uint64_t>(group.availability * 1e6), 1'000'000));
   }
 
   std::string text = styled(Style::bold, "group " + group.name) + "\n" + labelled(lines, "  ");
-  for (const std::string& part : {members_text(info, group), leases_text(group), latencies_text(info, group)}) {
+  for (const std::string& part : {members_text(info, group), leases_text(info, group), latencies_text(info, group)}) {
     if (!part.empty()) text += "\n" + part;
   }
   return text;

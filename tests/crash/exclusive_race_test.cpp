@@ -33,7 +33,7 @@ TEST_F(ExclusiveConsumerRace, a_take_over_that_died_tells_no_message_the_deaths_
   for (int i = 0; i < 4; ++i) one_dies_of(1);
   EXPECT_EQ(deliveries_told(), 4U) << "and this one acks it";
   one_dies_of(1);
-  for (const char* point : {"xjoin.judged", "xjoin.no_count", "xjoin.position"}) {
+  for (const char* point : {"xjoin.judged", "xcount.none", "xcount.position"}) {
     Peer successor;
     HaltingThread dying([&] { world_.attach_consumer(successor); }, point);
     ASSERT_TRUE(dying.halted()) << point;
@@ -47,7 +47,7 @@ TEST_F(ExclusiveConsumerRace, a_take_over_that_died_tells_no_message_the_deaths_
 TEST_F(ExclusiveConsumerRace, a_take_over_that_died_counts_at_most_one_too_many_and_never_one_too_few) {
   one_dies_of(1);
   Peer successor;
-  HaltingThread dying([&] { world_.attach_consumer(successor); }, "xjoin.count");
+  HaltingThread dying([&] { world_.attach_consumer(successor); }, "xcount.count");
   kill(dying, successor);
   const std::uint32_t told = deliveries_told();
   EXPECT_TRUE(told == 1 || told == 2) << told;

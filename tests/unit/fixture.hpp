@@ -112,6 +112,8 @@ struct Shape {
   std::uint32_t groups_max = 4;
   std::uint32_t ledger_entries = 8;
   ProducerMode producers = ProducerMode::shared;
+  std::uint32_t max_deliveries = 0;
+  bool drop_after = false;
 };
 
 inline layout::Plan plan_of(const Shape& shape) {
@@ -122,6 +124,9 @@ inline layout::Plan plan_of(const Shape& shape) {
   plan.groups_max = shape.groups_max;
   plan.ledger_entries = shape.ledger_entries;
   plan.producers = static_cast<std::uint8_t>(shape.producers);
+  plan.max_deliveries = shape.max_deliveries;
+  plan.drop_after = shape.drop_after;
+  if (shape.max_deliveries > 0 && !shape.drop_after) plan.dead_letter = "dead";
   return plan;
 }
 
@@ -151,6 +156,8 @@ class CoreSegment {
     view_.groups_max = shape.groups_max;
     view_.ledger_entries = shape.ledger_entries;
     view_.producers = shape.producers;
+    view_.max_deliveries = shape.max_deliveries;
+    view_.drop_after = shape.drop_after;
   }
 
   [[nodiscard]] const core::View& view() const noexcept { return view_; }

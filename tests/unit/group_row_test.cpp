@@ -22,6 +22,8 @@ using core::RemoveGroup;
 
 class GroupRows : public ::testing::Test {
  protected:
+  /// The consumer leases, and is no member unless a test says so.
+  GroupRows() { view().row(core::owner_row(consumer_)).group_incarnation.store(0); }
   [[nodiscard]] const core::View& view() const noexcept { return segment_.view(); }
   [[nodiscard]] layout::GroupRow& row(GroupId id) const noexcept { return view().group(id.row); }
   RemoveGroup remove(GroupId id, bool force = false) {

@@ -18,7 +18,9 @@
 #include <vector>
 
 #include "core/ledger.hpp"
+#include "core/parking.hpp"
 #include "core/view.hpp"
+#include "layout/dead_letter.hpp"
 #include "layout/format.hpp"
 #include "layout/layout.hpp"
 
@@ -188,12 +190,17 @@ Tables structs() {
          IPCQ_FIELD(GroupRow, redelivered_messages),
          IPCQ_FIELD(GroupRow, dropped_messages),
          IPCQ_FIELD(GroupRow, recovered_leases),
-         IPCQ_FIELD(GroupRow, reserved0),
-         IPCQ_FIELD(GroupRow, reserved1),
+         IPCQ_FIELD(GroupRow, dead_lettered_messages),
+         IPCQ_FIELD(GroupRow, purged_messages),
+         IPCQ_FIELD(GroupRow, parked_tried_ns),
          IPCQ_FIELD(GroupRow, owner),
          IPCQ_FIELD(GroupRow, takeover_count),
          IPCQ_FIELD(GroupRow, takeover_retired),
          IPCQ_FIELD(GroupRow, leased_to),
+         IPCQ_FIELD(GroupRow, again_to),
+         IPCQ_FIELD(GroupRow, parked_at),
+         IPCQ_FIELD(GroupRow, parked_why),
+         IPCQ_FIELD(GroupRow, reserved0),
          IPCQ_FIELD(GroupRow, name),
          IPCQ_FIELD(GroupRow, start),
          IPCQ_FIELD(GroupRow, overflow),
@@ -218,6 +225,13 @@ Tables structs() {
         {IPCQ_FIELD(QuotaBucket, uid), IPCQ_FIELD(QuotaBucket, state), IPCQ_FIELD(QuotaBucket, message_time),
          IPCQ_FIELD(QuotaBucket, byte_time), IPCQ_FIELD(QuotaBucket, message_interval),
          IPCQ_FIELD(QuotaBucket, byte_interval), IPCQ_FIELD(QuotaBucket, burst), IPCQ_FIELD(QuotaBucket, reserved)}}},
+      {"DeadLetterOrigin",
+       {sizeof(DeadLetterOrigin),
+        {IPCQ_FIELD(DeadLetterOrigin, version), IPCQ_FIELD(DeadLetterOrigin, payload_offset),
+         IPCQ_FIELD(DeadLetterOrigin, position), IPCQ_FIELD(DeadLetterOrigin, queue_created_unix_ns),
+         IPCQ_FIELD(DeadLetterOrigin, sent_unix_ns), IPCQ_FIELD(DeadLetterOrigin, moved_unix_ns),
+         IPCQ_FIELD(DeadLetterOrigin, deliveries), IPCQ_FIELD(DeadLetterOrigin, tag),
+         IPCQ_FIELD(DeadLetterOrigin, flags), IPCQ_FIELD(DeadLetterOrigin, queue), IPCQ_FIELD(DeadLetterOrigin, group)}}},
       {"RecordHeader", {sizeof(RecordHeader), {IPCQ_FIELD(RecordHeader, head), IPCQ_FIELD(RecordHeader, time)}}},
   };
 }
@@ -322,6 +336,14 @@ std::map<std::string, std::uint64_t> values() {
       {"EntryState::done", number(core::EntryState::done)},
       {"EntryState::redeliverable", number(core::EntryState::redeliverable)},
       {"EntryState::parked", number(core::EntryState::parked)},
+      {"Parked::no", number(core::Parked::no)},
+      {"Parked::missing", number(core::Parked::missing)},
+      {"Parked::not_writable", number(core::Parked::not_writable)},
+      {"Parked::full", number(core::Parked::full)},
+      {"Parked::too_big", number(core::Parked::too_big)},
+      {"Parked::closed", number(core::Parked::closed)},
+      {"Parked::refused", number(core::Parked::refused)},
+      {"Parked::unusable", number(core::Parked::unusable)},
       {"RowState::free", number(RowState::free)},
       {"RowState::attached", number(RowState::attached)},
       {"RowKind::none", number(RowKind::none)},
@@ -380,6 +402,7 @@ TEST(LayoutDocument, ShowsEveryFieldWhereItIs) {
 TEST(LayoutDocument, ListsEveryMemberThatTheSourcesDeclare) {
   auto declared = members_in(read("libipcq/src/layout/layout.hpp"));
   declared.merge(members_in(read("libipcq/include/ipcq/detail/record.hpp")));
+  declared.merge(members_in(read("libipcq/src/layout/dead_letter.hpp")));
   std::map<std::string, std::set<std::string>> listed;
   for (const auto& [name, table] : structs()) {
     for (const auto& [field, place] : table.fields) listed[name].insert(field);

@@ -65,7 +65,7 @@ TEST_F(LedgerOperations, ARangeInsertedInTheMiddleMovesThoseBehindItInTheIndexOn
 TEST_F(LedgerOperations, TheSequenceRisesWheneverAWordBecomesLeasedAndStaysWhenTheEntryIsFree) {
   const std::uint32_t number = append(16, EntryState::leased);
   const std::uint64_t first = ledger_.word(number);
-  entry(number).word.store(core::given_back(first));
+  entry(number).word.store(core::given_back(first, 0));
   const std::uint64_t second = ledger_.lease(number, owner_, 0);
   EXPECT_EQ(core::word_sequence(second), core::word_sequence(first) + 1);
   EXPECT_EQ(core::word_deliveries(second), 1U);
@@ -202,7 +202,7 @@ TEST_F(LedgerOperations, AnyOrderOfOperationsAgreesWithAListOfRanges) {
       model[k] = {model[k].begin, model[k].end, EntryState::done, model[k].deliveries, 0};
     } else if (what == 2 && !model.empty() && model[k].state == EntryState::leased) {
       auto& word = entry(ledger_.at(static_cast<std::uint32_t>(k))).word;
-      word.store(core::given_back(word.load()));
+      word.store(core::given_back(word.load(), 0));
       model[k] = {model[k].begin, model[k].end, EntryState::redeliverable,
                   std::min(model[k].deliveries + 1, core::kDeliveriesMax), 0};
     } else if (what == 3 && !model.empty() && model[k].state == EntryState::redeliverable) {

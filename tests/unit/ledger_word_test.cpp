@@ -37,14 +37,14 @@ TEST(LedgerWord, TheSequenceStartsAgainWithoutTouchingItsNeighbours) {
 }
 
 TEST(LedgerWord, GivenBackIsNobodysWithOneDeliveryMoreAndTheSameSequence) {
-  const std::uint64_t back = core::given_back(core::make_word(EntryState::leased, 4, 9, core::make_owner(2, 5)));
+  const std::uint64_t back = core::given_back(core::make_word(EntryState::leased, 4, 9, core::make_owner(2, 5)), 0);
   EXPECT_EQ(back, core::make_word(EntryState::redeliverable, 5, 9, 0));
 }
 
 TEST(LedgerWord, DeliveriesSaturate) {
   std::uint64_t word = core::make_word(EntryState::leased, core::kDeliveriesMax - 1, 0, 7);
   for (int i = 0; i < 3; ++i) {
-    word = core::given_back(word);
+    word = core::given_back(word, 0);
     EXPECT_EQ(core::word_deliveries(word), core::kDeliveriesMax);
     EXPECT_EQ(core::word_state(word), EntryState::redeliverable);
   }

@@ -83,7 +83,7 @@ std::vector<Field> fields() {
   next("alignment", 4, damaged);
   next("endpoints_max, groups_max", 8, damaged);
   next("ledger_entries", 4, either);
-  next("max_deliveries", 4, ok);
+  next("max_deliveries", 4, damaged);
   next("uid_buckets", 4, damaged);
   next("producers, consumers", 2, either);
   next("overflow", 1, either);

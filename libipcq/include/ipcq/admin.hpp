@@ -63,6 +63,9 @@ struct LeaseInfo {
   std::uint32_t pid = 0;
   std::string command;
   std::uint64_t age_ns = 0;  ///< since it was leased
+  /// If parked, why the dead-letter queue did not take it: "missing", "not writable", "full", "message too large",
+  /// "closed", "no row free", "unusable".
+  std::string reason;
 };
 
 /// A latency as its histogram tells it (8 buckets an octave: within 9 %). Times in nanoseconds.
@@ -87,10 +90,13 @@ struct GroupInfo {
   std::uint32_t members = 0;         ///< attached and alive
   bool unattended = false;           ///< backlog and no member
   std::vector<LeaseInfo> leases;
-  std::uint64_t leased_messages = 0;       ///< ever handed out for the first time
-  std::uint64_t redelivered_messages = 0;  ///< handed out again
-  std::uint64_t dropped_messages = 0;      ///< given up by drop-oldest
-  std::uint64_t recovered_leases = 0;      ///< leases of the dead that were given back
+  std::uint64_t leased_messages = 0;         ///< ever handed out for the first time
+  std::uint64_t redelivered_messages = 0;    ///< handed out again
+  std::uint64_t dropped_messages = 0;        ///< given up by drop-oldest, or past max_deliveries with drop_after
+  std::uint64_t dead_lettered_messages = 0;  ///< moved to the dead-letter queue
+  std::uint64_t parked_messages = 0;         ///< now: past max_deliveries, and the dead-letter queue does not take them
+  std::uint64_t purged_messages = 0;         ///< given up by purge_parked
+  std::uint64_t recovered_leases = 0;        ///< leases of the dead that were given back
   double availability = 0;  ///< processing time / attached time of its consumers (a utilisation, 0 to 1 each)
   LatencyInfo queue, transfer, processing, latency;
 };
@@ -114,7 +120,10 @@ struct QueueInfo {
   std::uint32_t alignment_bytes = 16;
   bool timestamps = true;
   bool metrics = true;
-  std::string clock;  ///< "tsc", "monotonic", "off"
+  std::string clock;                 ///< "tsc", "monotonic", "off"
+  std::uint32_t max_deliveries = 0;  ///< 0: without limit
+  std::string dead_letter;           ///< the queue that gets messages past it; empty: none
+  bool drop_after = false;           ///< they are dropped instead
   std::uint32_t endpoints_max = 0, groups_max = 0, ledger_entries = 0;
   bool closed = false, removed = false, poisoned = false;
   std::uint64_t claim_position = 0;

@@ -32,6 +32,7 @@ struct Message {
   std::uint64_t time = 0;      ///< the queue's own clock, never less than the message before; see Lease::age
   std::uint64_t position = 0;  ///< of the record in the ring, since creation: a message's identity in its queue
   std::uint16_t tag = 0;
+  std::uint16_t flags = 0;  ///< the library's: see ipcq/dead_letter.hpp
 
   /// The payload as text. Valid as long as `payload`.
   [[nodiscard]] std::string_view text() const noexcept {
@@ -53,7 +54,8 @@ struct Take {
 /// Move-only; may outlive the Consumer. A shared group's lease may be acked from any thread and in any order; an exclusive
 /// consumer's in order, from the consumer's thread. Spans end at ack, requeue and destruction (a program with
 /// AddressSanitizer is told where it uses one later, if it has one consumer of this Queue). Never ends by time.
-/// Dies the process with a lease open, its messages are delivered again, to whoever leases next in the group.
+/// Dies the process with a lease open, its messages are delivered again, to whoever leases next in the group; past the
+/// queue's max_deliveries they go to its dead-letter queue instead.
 class IPCQ_EXPORT Lease {
  public:
   class Iterator;
@@ -164,6 +166,7 @@ class Lease::Iterator {
         message_.time = header->time.load(std::memory_order_relaxed);
         message_.position = position_;
         message_.tag = detail::head_tag(head);
+        message_.flags = detail::head_flags(head);
         position_ += bytes;
         return;
       }
@@ -202,6 +205,9 @@ class IPCQ_EXPORT Consumer {
   /// Leases the next batch, waiting for it until `take.deadline`.
   /// ok: read it. empty, blocked, too_many_leases: not in time. closed (and drained), cancelled, group_removed, removed,
   /// revoked, poisoned, damaged: for good. No system call while messages are there and nobody sleeps; nothing is allocated.
+  /// Messages past max_deliveries that it meets it moves to the dead-letter queue first (system calls, an allocation, a
+  /// copy each; never waiting for that queue). Those that cannot be moved are parked: in a shared group the others go on,
+  /// and `closed` comes in spite of them; in an exclusive one everything waits behind the parked message (`blocked`).
   /// Throws Error{invalid_option} for limits outside their range, Error{not_open} if detached, Error{forked}.
   [[nodiscard]] Lease lease(Take take = {});
   /// One message by copy into `payload` (resized), and acked. It is acked before you have processed it: a crash afterwards

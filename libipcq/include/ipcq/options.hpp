@@ -66,8 +66,16 @@ struct CreateOptions {
   std::uint32_t endpoints_max = 128;              ///< 2 to 255
   std::uint32_t groups_max = 16;                  ///< 1 to 64
   std::uint32_t ledger_entries = 256;             ///< open leases a group, 4 to 4096
-  std::string directory{};                        ///< as OpenOptions
-  std::vector<uid_t> trusted_owners{};            ///< as OpenOptions
+  /// A message is handed out at most so often in each group, 1 to 8191; 0: without limit. A consumer that died holding it
+  /// counts, and so does one that gave it back. With 1 everything in the lease of a consumer that dies is given up; from 2
+  /// on only what kills when it is handed out alone. Set: needs dead_letter or drop_after.
+  std::uint32_t max_deliveries = 0;
+  /// The queue, in the same directory, that gets messages past max_deliveries, with their origin (ipcq/dead_letter.hpp).
+  /// It need not exist yet, and must not be the queue itself. While it cannot take a message, that one is parked.
+  std::string dead_letter{};
+  bool drop_after = false;              ///< messages past max_deliveries are dropped instead, and counted
+  std::string directory{};              ///< as OpenOptions
+  std::vector<uid_t> trusted_owners{};  ///< as OpenOptions
 };
 
 struct ProducerOptions {

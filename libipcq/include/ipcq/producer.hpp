@@ -37,9 +37,9 @@ struct Room {
 
 /// Who holds what a call waited for.
 struct BlockedBy {
-  std::string what;                ///< "claim", "lease", "producer mutex", "group mutex"
-  std::uint32_t pid = 0;           ///< 0: not known
-  std::string command;             ///< of that process; empty: gone or not readable
+  std::string what;       ///< "claim", "lease", "producer mutex", "group mutex", "parked message" (of no process)
+  std::uint32_t pid = 0;  ///< 0: not known
+  std::string command;    ///< of that process; empty: gone or not readable
   std::chrono::nanoseconds age{};  ///< since the claim or lease was made; 0: not known
 };
 

@@ -57,8 +57,13 @@ class IPCQ_EXPORT Queue {
   /// Adds a group. Throws Error{group_exists}, Error{too_many_groups}, Error{invalid_name | invalid_option}, Error{removed}.
   void add_group(const GroupOptions& options) const;
   /// Removes a group; its members get `group_removed`. Throws Error{no_such_group}, Error{last_group}, Error{in_use} while
-  /// a living member is attached (`force`: while one holds a lease; an exclusive group: while its consumer lives).
+  /// a living member is attached (`force`: while one holds a lease; an exclusive group: while its consumer lives) or
+  /// messages are parked in it (`force`: they go with it).
   void remove_group(std::string_view group, bool force = false) const;
+  /// Gives up the messages of a group that are parked (past max_deliveries, and the dead-letter queue did not take them);
+  /// how many. Dies the process in here, some of them are. Throws Error{no_such_group}, Error{in_use} while an exclusive
+  /// group's consumer lives, Error{timed_out | removed | poisoned}.
+  std::uint64_t purge_parked(std::string_view group) const;
 
   /// End of stream: no new claims from now on; consumers get `closed` when they have drained. Idempotent.
   void close() const;

@@ -28,7 +28,8 @@ core::AttachRequest request_of(core::GroupId group) noexcept {
 
 bool nothing_yet(core::LeaseStep step) noexcept {
   return step == core::LeaseStep::nothing || step == core::LeaseStep::claimed ||
-         step == core::LeaseStep::too_many_leases || step == core::LeaseStep::lock_held;
+         step == core::LeaseStep::too_many_leases || step == core::LeaseStep::lock_held ||
+         step == core::LeaseStep::parked;
 }
 
 }  // namespace
@@ -81,7 +82,21 @@ ConsumerImpl::~ConsumerImpl() {
   core::remove_if_abandoned(view, group_);
 }
 
+// Messages past max_deliveries go to the dead-letter queue on the way.
 core::LeaseTaken ConsumerImpl::attempt(const core::LeaseRequest& request, std::int64_t deadline_ns) {
+  for (;;) {
+    const core::LeaseTaken taken = attempt_once(request, deadline_ns);
+    if (taken.step != core::LeaseStep::to_dead_letter) return taken;
+    if (dead_letters_ == nullptr) dead_letters_ = std::make_unique<DeadLetters>(endpoint_.segment());
+    if (exclusive_) {
+      dead_letters_->move_exclusive(group_, state_, taken);
+    } else {
+      dead_letters_->move(group_, taken);
+    }
+  }
+}
+
+core::LeaseTaken ConsumerImpl::attempt_once(const core::LeaseRequest& request, std::int64_t deadline_ns) {
   const core::View& view = endpoint_.view();
   // relaxed: removal wakes and is looked for again after every wake.
   const std::uint32_t flags = view.frozen().flags.load(std::memory_order_relaxed);
@@ -274,6 +289,7 @@ Outcome ConsumerImpl::outcome_of(const core::LeaseTaken& taken) const noexcept {
     case core::LeaseStep::claimed:
       return living_claimer_ != 0 && living_claimer_ == detail::head_high(taken.head) ? Outcome::blocked : Outcome::empty;
     case core::LeaseStep::lock_held:
+    case core::LeaseStep::parked:
       return Outcome::blocked;
     case core::LeaseStep::drained:
       return Outcome::closed;
@@ -307,6 +323,11 @@ std::shared_ptr<const BlockedBy> ConsumerImpl::who_blocks(const core::LeaseTaken
       by->what = "group mutex";
       by->pid = view.group(group_.row).mutex.holder();
       by->command = os::command_of(by->pid);
+      return by;
+    }
+    case core::LeaseStep::parked: {
+      auto by = std::make_shared<BlockedBy>();
+      by->what = "parked message";
       return by;
     }
     default:
@@ -407,9 +428,7 @@ Outcome ConsumerImpl::requeue(Lease& lease) {
     for (std::size_t i = 0; i < open_.size(); ++i) {
       if (open_[i].serial != lease.word_) continue;
       // This one and all later ones are delivered again, one message at a time.
-      if (state_.position > state_.one_by_one_to) state_.one_by_one_to = state_.position;
-      state_.deliveries = lease.deliveries_ < core::kDeliveriesMax ? lease.deliveries_ + 1 : lease.deliveries_;
-      state_.position = open_[i].begin;
+      core::requeue_exclusive(view, group_.row, state_, open_[i].begin, lease.deliveries_, i == 0);
       open_.resize(i);
       outcome = Outcome::ok;
       break;

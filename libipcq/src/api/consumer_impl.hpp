@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "api/dead_letter.hpp"
 #include "api/endpoint.hpp"
 #include "core/exclusive_consumer.hpp"
 #include "core/groups.hpp"
@@ -43,6 +44,7 @@ class ConsumerImpl {
     std::uint64_t end;
   };
 
+  [[nodiscard]] core::LeaseTaken attempt_once(const core::LeaseRequest& request, std::int64_t deadline_ns);
   [[nodiscard]] core::LeaseTaken attempt(const core::LeaseRequest& request, std::int64_t deadline_ns);
   [[nodiscard]] core::LeaseTaken wait_for_lease(core::LeaseRequest request, CallDeadline& deadline,
                                                 core::LeaseTaken last);
@@ -65,7 +67,8 @@ class ConsumerImpl {
   core::GroupId group_;
   bool exclusive_ = false;
   core::ExclusiveState state_;
-  std::vector<Open> open_;  // reserved at attach; exclusive only
+  std::vector<Open> open_;                     // reserved at attach; exclusive only
+  std::unique_ptr<DeadLetters> dead_letters_;  // made at the first one
   std::uint64_t next_serial_ = 1;
   std::uint64_t leases_ = 0;
   // Probes are rationed: a claim in progress is no reason for a system call each look.

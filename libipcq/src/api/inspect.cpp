@@ -10,6 +10,7 @@
 #include "core/endpoints.hpp"
 #include "core/groups.hpp"
 #include "core/ledger.hpp"
+#include "core/parking.hpp"
 #include "core/ring.hpp"
 #include "core/stats.hpp"
 #include "ipcq/admin.hpp"
@@ -188,6 +189,39 @@ bool count_messages(const View& view, std::uint32_t number, GroupInfo& info, std
   return row.retired.load(std::memory_order_acquire) == begin;  // A:retired, with R:retired
 }
 
+const char* reason_text(core::Parked why) noexcept {
+  switch (why) {
+    case core::Parked::missing:
+      return "missing";
+    case core::Parked::not_writable:
+      return "not writable";
+    case core::Parked::full:
+      return "full";
+    case core::Parked::too_big:
+      return "message too large";
+    case core::Parked::closed:
+      return "closed";
+    case core::Parked::refused:
+      return "no row free";
+    default:
+      return "unusable";
+  }
+}
+
+// Messages of a parked range, looked at without a lock.
+std::uint32_t count_parked(const View& view, std::uint64_t begin, std::uint64_t end) {
+  std::uint32_t messages = 0;
+  std::uint64_t records = 0;
+  for (std::uint64_t at = begin; at < end && records < kInspectRecordsMax; ++records) {
+    const std::uint64_t head = core::peek_head(view, at);
+    const std::uint64_t span = core::span_of(view, head);
+    if (span == 0 || at + span - begin > view.capacity) break;
+    if (detail::head_state(head) == core::RecordState::committed) ++messages;
+    at += span;
+  }
+  return messages;
+}
+
 void add_leases(const View& view, std::uint32_t number, GroupInfo& info) {
   for (std::uint32_t i = 0; i < view.ledger_entries; ++i) {
     const layout::LedgerEntry& entry = view.entries(number)[i];
@@ -211,11 +245,59 @@ void add_leases(const View& view, std::uint32_t number, GroupInfo& info) {
       }
       lease.age_ns = view.stamp_difference_ns(get(entry.leased_at), view.stamp());
     }
+    std::uint32_t parked = 0;
+    if (state == core::EntryState::parked) {
+      lease.reason = reason_text(static_cast<core::Parked>(core::word_owner(word)));
+      parked = count_parked(view, lease.begin, lease.end);
+    }
     if (entry.word.load(std::memory_order_acquire) != word) continue;  // A:ack: it changed while we read
+    info.parked_messages += parked;
     info.leases.push_back(std::move(lease));
   }
   std::sort(info.leases.begin(), info.leases.end(),
             [](const LeaseInfo& a, const LeaseInfo& b) { return a.begin < b.begin; });
+}
+
+// What an exclusive group's consumer has, and what came back: both as derived from its few words.
+void add_exclusive_leases(const View& view, std::uint32_t number, GroupInfo& info) {
+  const auto& row = view.group(number);
+  const core::Owner owner = get(row.owner);
+  const std::uint64_t leased_to = get(row.leased_to);
+  const std::uint64_t again_to = get(row.again_to);
+  LeaseInfo lease;
+  lease.begin = info.retired;
+  lease.deliveries = again_to <= info.retired                    ? 0
+                     : get(row.takeover_retired) == info.retired ? std::max(get(row.takeover_count), 1U)
+                                                                 : 1;
+  if (owner != 0 && leased_to > info.retired) {
+    lease.state = "leased";
+    lease.end = leased_to;
+    lease.row = core::owner_row(owner);
+    if (lease.row < view.endpoints_max) {
+      lease.pid = get(view.row(lease.row).pid);
+      lease.command = os::command_of(lease.pid);
+    }
+    info.leases.push_back(lease);
+    lease.deliveries = 1;
+  } else if (const core::Parked why = core::parked_front(row, info.retired); why != core::Parked::no) {
+    lease.state = "parked";
+    lease.reason = reason_text(why);
+    const std::uint64_t span = core::span_of(view, core::peek_head(view, info.retired));
+    lease.end = info.retired + span;
+    info.parked_messages = 1;
+    info.leases.push_back(lease);
+    lease.reason.clear();
+    lease.deliveries = 1;
+  } else {
+    lease.end = info.retired;
+  }
+  if (again_to <= lease.end) return;
+  lease.begin = lease.end;
+  lease.end = again_to;
+  lease.state = "redeliverable";
+  lease.row = lease.pid = 0;
+  lease.command.clear();
+  info.leases.push_back(std::move(lease));
 }
 
 GroupInfo group_info(const View& view, std::uint32_t number, std::uint64_t end,
@@ -252,20 +334,12 @@ GroupInfo group_info(const View& view, std::uint32_t number, std::uint64_t end,
   info.redelivered_messages = get(row.redelivered_messages);
   info.dropped_messages = get(row.dropped_messages);
   info.recovered_leases = get(row.recovered_leases);
+  info.dead_lettered_messages = get(row.dead_lettered_messages);
+  info.purged_messages = get(row.purged_messages);
   if (info.consumers == ConsumerMode::shared) {
     add_leases(view, number, info);
-  } else if (const core::Owner owner = get(row.owner); owner != 0 && get(row.leased_to) > info.retired) {
-    LeaseInfo lease;
-    lease.state = "leased";
-    lease.begin = info.retired;
-    lease.end = get(row.leased_to);
-    lease.row = core::owner_row(owner);
-    lease.deliveries = get(row.takeover_retired) == info.retired ? get(row.takeover_count) : 0;
-    if (lease.row < view.endpoints_max) {
-      lease.pid = get(view.row(lease.row).pid);
-      lease.command = os::command_of(lease.pid);
-    }
-    info.leases.push_back(std::move(lease));
+  } else {
+    add_exclusive_leases(view, number, info);
   }
   const auto& histograms = view.histograms(number);
   info.queue = latency_info(histograms.queue);
@@ -313,6 +387,9 @@ QueueInfo inspect_segment(const Segment& segment) {
   info.timestamps = header.clock != layout::ClockKind::off;
   info.metrics = header.metrics != 0;
   info.clock = clock_text(header.clock);
+  info.max_deliveries = header.max_deliveries;
+  info.dead_letter = header.dead_letter;
+  info.drop_after = header.drop_after != 0;
   info.endpoints_max = view.endpoints_max;
   info.groups_max = view.groups_max;
   info.ledger_entries = view.ledger_entries;

@@ -17,8 +17,8 @@ constexpr std::uint32_t kLooksPerTry = 256;
 
 }  // namespace
 
-ProducerImpl::ProducerImpl(const std::shared_ptr<Segment>& segment, const ProducerOptions& options)
-    : endpoint_(segment, segment->writable_view(), {layout::RowKind::producer, 0, 0}, options.wait) {
+ProducerImpl::ProducerImpl(const std::shared_ptr<Segment>& segment, const ProducerOptions& options, Use use)
+    : endpoint_(segment, segment->writable_view(), {layout::RowKind::producer, 0, 0}, options.wait), use_(use) {
   state_.owner = endpoint_.owner();
   const core::View& view = endpoint_.view();
   if (!view.exclusive()) return;
@@ -106,7 +106,7 @@ Outcome ProducerImpl::wait_for_claim(std::uint64_t need, CallDeadline& deadline,
   // Who waits a moment at most, or not at all, meets no backstop in one call: so every call that is short looks when due.
   endpoint_.look_if_due(os::monotonic_ns());
   // Free some, then look once more: `full` is answered only after a look that follows an attempt to free room.
-  core::RoomFreed freed = core::free_room(view, claimed_to());
+  core::RoomFreed freed = free_room(claimed_to());
   Outcome outcome = core::claim(view, state_, need, 0, taken);
   const std::int64_t deadline_ns = deadline.is_now() ? 0 : deadline.ns();
   bool slept = false;
@@ -130,7 +130,7 @@ Outcome ProducerImpl::wait_for_claim(std::uint64_t need, CallDeadline& deadline,
       __builtin_ia32_pause();
       if (looks % kLooksPerTry == 0) {
         announce();
-        freed = core::free_room(view, claimed_to());
+        freed = free_room(claimed_to());
         outcome = core::claim(view, state_, need, 0, taken);
         if ((outcome != Outcome::full && outcome != Outcome::blocked) || freed.rejects || endpoint_.cancelled()) break;
         now = os::monotonic_ns();
@@ -142,7 +142,7 @@ Outcome ProducerImpl::wait_for_claim(std::uint64_t need, CallDeadline& deadline,
 
     // Sleep: first the bit, then retire and look again (somebody's ack may have come before the bit).
     const std::uint32_t armed = announce();
-    freed = core::free_room(view, claimed_to());
+    freed = free_room(claimed_to());
     outcome = core::claim(view, state_, need, 0, taken);
     if ((outcome == Outcome::full || outcome == Outcome::blocked) && !freed.rejects && !endpoint_.cancelled()) {
       const std::int64_t before = os::monotonic_ns();
@@ -150,11 +150,30 @@ Outcome ProducerImpl::wait_for_claim(std::uint64_t need, CallDeadline& deadline,
       slept = true;
       endpoint_.sleep_once(side.space, armed, deadline_ns);
       core::add(endpoint_.counters().wait_ns, static_cast<std::uint64_t>(os::monotonic_ns() - before));
-      freed = core::free_room(view, claimed_to());
+      freed = free_room(claimed_to());
       outcome = core::claim(view, state_, need, 0, taken);
     }
   }
   return outcome;
+}
+
+// Frees what others have finished; and what is parked, if it goes to the dead-letter queue now.
+core::RoomFreed ProducerImpl::free_room(std::uint64_t end) {
+  const core::View& view = endpoint_.view();
+  const core::RoomFreed freed = core::free_room(view, end);
+  if (view.max_deliveries == 0 || view.drop_after || use_ == Use::dead_letters) return freed;
+  bool moved = false;
+  for (std::uint32_t i = 0; i < view.groups_max; ++i) {
+    const auto& row = view.group(i);
+    if (core::state_of(row) != layout::GroupState::active || !core::parked_due(view, i)) continue;
+    const core::GroupId group{i, row.incarnation.load(std::memory_order_relaxed)};  // relaxed: checked under the mutex
+    const core::LeaseTaken taken = core::lease_parked(view, i, group.incarnation, state_.owner);
+    if (taken.step != core::LeaseStep::to_dead_letter) continue;
+    if (dead_letters_ == nullptr) dead_letters_ = std::make_unique<DeadLetters>(endpoint_.segment());
+    dead_letters_->move(group, taken);
+    moved = true;
+  }
+  return moved ? core::free_room(view, end) : freed;
 }
 
 std::shared_ptr<const BlockedBy> ProducerImpl::who_holds_room(std::uint64_t need) const {

@@ -3,16 +3,21 @@
 
 #include <memory>
 
+#include "api/dead_letter.hpp"
 #include "api/endpoint.hpp"
 #include "core/producer_side.hpp"
+#include "core/room.hpp"
 #include "ipcq/producer.hpp"
 
 namespace ipcq::detail {
 
 class ProducerImpl {
  public:
+  /// What it is for. One that moves dead letters itself moves no others when it is short of room: two queues may be each
+  /// other's dead-letter queue.
+  enum class Use : std::uint8_t { messages, dead_letters };
   /// Throws Error as Queue::producer.
-  ProducerImpl(const std::shared_ptr<Segment>& segment, const ProducerOptions& options);
+  ProducerImpl(const std::shared_ptr<Segment>& segment, const ProducerOptions& options, Use use = Use::messages);
   ~ProducerImpl();
   ProducerImpl(const ProducerImpl&) = delete;
   ProducerImpl& operator=(const ProducerImpl&) = delete;
@@ -20,6 +25,8 @@ class ProducerImpl {
   Claim claim(Room room, Deadline deadline);
   Outcome commit(Claim& claim);
   Outcome abort(Claim& claim) noexcept;
+  /// Sets flags of the one message that was appended to the claim.
+  static void mark(Claim& claim, std::uint16_t flags) noexcept { claim.first_head_ |= std::uint64_t{flags} << 48; }
   /// The claim's end without a word to the segment: an inherited copy in a forked child.
   void forget(Claim& claim) noexcept;
   /// The handle is gone; an open claim keeps us.
@@ -29,12 +36,15 @@ class ProducerImpl {
 
  private:
   [[nodiscard]] Outcome wait_for_claim(std::uint64_t need, CallDeadline& deadline, core::ClaimTaken& taken);
+  core::RoomFreed free_room(std::uint64_t end);
   [[nodiscard]] std::shared_ptr<const BlockedBy> who_holds_room(std::uint64_t need) const;
   void finish(Claim& claim) noexcept;
   void delete_if_unused() noexcept;
 
   Endpoint endpoint_;
   core::ProducerState state_;
+  std::unique_ptr<DeadLetters> dead_letters_;  // made at the first one
+  Use use_;
   bool open_ = false;
   bool handle_ = true;
 };

@@ -10,6 +10,7 @@
 #include "core/closing.hpp"
 #include "core/groups.hpp"
 #include "core/ledger.hpp"
+#include "core/parking.hpp"
 #include "ipcq/admin.hpp"
 
 namespace ipcq {
@@ -111,7 +112,7 @@ Queue Queue::open_checked(std::string_view name, const OpenOptions& options, std
   const detail::Place place = detail::place_of(name, options.directory);
   detail::OpenedFile file =
       detail::open_file(place, detail::Access::read_write, detail::Depth::whole, options.trusted_owners);
-  return Queue(Segment::map(place, std::move(file), detail::Access::read_write), false);
+  return Queue(Segment::map(place, std::move(file), detail::Access::read_write, options.trusted_owners), false);
 }
 
 Queue Queue::open_or_create_checked(std::string_view name, const CreateOptions& options, std::uint32_t header_layout) {
@@ -191,11 +192,37 @@ void Queue::remove_group(std::string_view group, bool force) const {
                      "group '" + name +
                          "' has a living lease or exclusive consumer: " + detail::process_text(segment_->view(), holder),
                      "let it finish first");
+    case core::RemoveGroup::has_parked:
+      segment_->fail(Errc::in_use, "messages are parked in group '" + name + "'",
+                     "make room in the dead-letter queue, purge them (ipcq purge --parked), or force");
     case core::RemoveGroup::timed_out:
       segment_->fail(Errc::timed_out, "a stopped process holds group '" + name + "'", "let it continue, or end it");
     case core::RemoveGroup::poisoned:
       segment_->fail(Errc::poisoned, "a repair met a state it cannot mend", "remove the queue and create it again");
   }
+}
+
+std::uint64_t Queue::purge_parked(std::string_view group) const {
+  segment_->check_alive();
+  const std::string name(group);
+  std::uint64_t messages = 0;
+  core::Owner holder = 0;
+  switch (core::purge_parked(segment_->view(), group_of(*segment_, name), messages, holder)) {
+    case core::Purged::ok:
+      break;
+    case core::Purged::no_such_group:
+      segment_->fail(Errc::no_such_group, "there is no group '" + name + "'", "");
+    case core::Purged::in_use:
+      segment_->fail(
+          Errc::in_use,
+          "the exclusive consumer of group '" + name + "' lives: " + detail::process_text(segment_->view(), holder),
+          "end it first, or make room in the dead-letter queue");
+    case core::Purged::timed_out:
+      segment_->fail(Errc::timed_out, "a stopped process holds group '" + name + "'", "let it continue, or end it");
+    case core::Purged::poisoned:
+      segment_->fail(Errc::poisoned, "a repair met a state it cannot mend", "remove the queue and create it again");
+  }
+  return messages;
 }
 
 void Queue::close() const {

@@ -54,6 +54,8 @@ core::View make_view(const layout::HeaderCopy& header, int fd, os::FileId file) 
   view.groups_max = header.header.groups_max;
   view.ledger_entries = header.header.ledger_entries;
   view.producers = static_cast<ProducerMode>(header.header.producers);
+  view.max_deliveries = header.header.max_deliveries;
+  view.drop_after = header.header.drop_after != 0;
   view.metrics = header.header.metrics != 0;
   view.clock = header.header.clock;
   view.scale = {header.header.clock_mult, header.header.clock_shift};
@@ -71,6 +73,29 @@ gid_t group_id(const Place& place, const std::string& group) {
     bad_option(place, "there is no group '" + group + "' on this host (file_group)");
   }
   return found->gr_gid;
+}
+
+void plan_dead_letters(const Place& place, const CreateOptions& options, layout::Plan& plan) {
+  if (options.max_deliveries > layout::kMaxDeliveriesMax) {
+    bad_option(place, "max_deliveries must be at most " + std::to_string(layout::kMaxDeliveriesMax) + ", not " +
+                          std::to_string(options.max_deliveries));
+  }
+  const bool named = !options.dead_letter.empty();
+  if (options.max_deliveries == 0 && (named || options.drop_after)) {
+    bad_option(place, "a dead-letter queue, or drop_after, needs max_deliveries: after how many deliveries");
+  }
+  if (options.max_deliveries != 0 && !named && !options.drop_after) {
+    bad_option(place, "max_deliveries needs a dead-letter queue, or drop_after: where messages shall go after that");
+  }
+  if (named && options.drop_after) bad_option(place, "a dead-letter queue and drop_after exclude each other");
+  if (named && !is_valid_name(options.dead_letter)) {
+    detail::fail(Errc::invalid_name, place.name, "", "dead-letter queue name '" + options.dead_letter + "' is not valid",
+                 "use 1 to 64 of A-Z a-z 0-9 _ . - with no dot or dash first");
+  }
+  if (options.dead_letter == place.name) bad_option(place, "a queue cannot be its own dead-letter queue");
+  plan.max_deliveries = options.max_deliveries;
+  plan.dead_letter = options.dead_letter;
+  plan.drop_after = options.drop_after;
 }
 
 }  // namespace
@@ -108,6 +133,7 @@ layout::Plan plan_of(const Place& place, const CreateOptions& options) {
   plan.overflow = static_cast<std::uint8_t>(options.overflow);
   plan.metrics = options.metrics;
   plan.type = options.type;
+  plan_dead_letters(place, options, plan);
   return plan;
 }
 
@@ -170,7 +196,8 @@ Segment::~Segment() {
   if (forked()) mapping_.disown();
 }
 
-std::shared_ptr<Segment> Segment::map(const Place& place, OpenedFile file, Access access) {
+std::shared_ptr<Segment> Segment::map(const Place& place, OpenedFile file, Access access,
+                                      const std::vector<uid_t>& trusted_owners) {
   os::watch_forks();
   if (access == Access::read_write && !os::robust_mutexes_work()) {
     detail::fail(
@@ -179,7 +206,9 @@ std::shared_ptr<Segment> Segment::map(const Place& place, OpenedFile file, Acces
   }
   const os::FileId id = file_id(file.info);
   try {
-    return std::shared_ptr<Segment>(new Segment(place, std::move(file.fd), id, file.header, access));
+    std::shared_ptr<Segment> segment(new Segment(place, std::move(file.fd), id, file.header, access));
+    segment->trusted_owners_ = trusted_owners;
+    return segment;
   } catch (const std::system_error& error) {
     if (dynamic_cast<const Error*>(&error) != nullptr) throw;
     detail::fail(Errc::system, place.name, place.path, "the segment cannot be mapped",
@@ -232,7 +261,7 @@ std::shared_ptr<Segment> Segment::create(const Place& place, const CreateOptions
           layout::Verdict::ok) {
     give_up(Errc::system, "the new segment cannot be read back", errno);
   }
-  std::shared_ptr<Segment> segment = map(place, std::move(file), Access::read_write);
+  std::shared_ptr<Segment> segment = map(place, std::move(file), Access::read_write, options.trusted_owners);
   for (const core::GroupPlan& group : groups) {
     core::GroupId id;
     if (core::add_group(segment->view(), group, id) != core::AddGroup::ok)

@@ -5,6 +5,7 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <vector>
 
 #include "api/lent.hpp"
 #include "api/segment_file.hpp"
@@ -21,13 +22,16 @@ class Segment {
   /// Creates the file, formats it, adds its groups, gives it its name. Throws Error.
   static std::shared_ptr<Segment> create(const Place& place, const CreateOptions& options);
   /// Maps an opened file. Throws Error.
-  static std::shared_ptr<Segment> map(const Place& place, OpenedFile file, Access access);
+  static std::shared_ptr<Segment> map(const Place& place, OpenedFile file, Access access,
+                                      const std::vector<uid_t>& trusted_owners = {});
   ~Segment();
   Segment(const Segment&) = delete;
   Segment& operator=(const Segment&) = delete;
 
   [[nodiscard]] const Place& place() const noexcept { return place_; }
   [[nodiscard]] const layout::HeaderCopy& header() const noexcept { return header_; }
+  /// Whose queues the opener trusts: for queues that this one names.
+  [[nodiscard]] const std::vector<uid_t>& trusted_owners() const noexcept { return trusted_owners_; }
   /// Without a writable view of the data.
   [[nodiscard]] const core::View& view() const noexcept { return view_; }
   /// With one; maps it at the first call. Throws Error.
@@ -61,6 +65,7 @@ class Segment {
   std::mutex writable_mutex_;
   std::byte* writable_ = nullptr;
   std::uint32_t generation_;
+  std::vector<uid_t> trusted_owners_;
 };
 
 /// Checked options as a plan of the segment. Throws Error{invalid_name | invalid_option}.

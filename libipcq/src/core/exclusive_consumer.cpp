@@ -5,8 +5,75 @@
 #include "core/closing.hpp"
 #include "core/crash_point.hpp"
 #include "core/event_count.hpp"
+#include "core/parking.hpp"
 
 namespace ipcq::core {
+namespace {
+
+// How often the record at `retired` was handed out: what was counted for it, else once if it came back with others.
+std::uint32_t handed_out(const layout::GroupRow& row, std::uint64_t retired, bool again) noexcept {
+  // A:leased_to, with R:leased_to: a count that is not 0 is that of the position before it.
+  const std::uint32_t count = row.takeover_count.load(std::memory_order_acquire);  // A:leased_to
+  if (count != 0 && row.takeover_retired.load(std::memory_order_relaxed) == retired)
+    return count;  // relaxed: see above
+  return again ? 1 : 0;
+}
+
+// Counts the record at `retired`. No count while the position changes, so that no other position's is taken for ours.
+//  (die before the count → the death, or the delivery that comes back, is counted by the next one; after → once more, until
+//  leased_to says that nothing is open: at most one too many, never one too few)
+void count_front(layout::GroupRow& row, std::uint64_t retired, std::uint32_t deliveries) noexcept {
+  if (row.takeover_retired.load(std::memory_order_relaxed) != retired) {  // relaxed: ours to write
+    row.takeover_count.store(0, std::memory_order_release);               // R:leased_to
+    IPCQ_CRASH_POINT("xcount.none");
+    row.takeover_retired.store(retired, std::memory_order_release);  // R:leased_to
+    IPCQ_CRASH_POINT("xcount.position");
+  }
+  row.takeover_count.store(deliveries, std::memory_order_release);  // R:leased_to
+  IPCQ_CRASH_POINT("xcount.count");
+}
+
+// The next message is past max_deliveries. What becomes of it: true, the walk goes on behind it; false: `taken` says.
+bool give_up_front(const View& view, layout::GroupRow& row, std::uint32_t group, ExclusiveState& state,
+                   const Walk& range, bool nothing_open, LeaseTaken& taken) noexcept {
+  if (!nothing_open) {  // leases are finished in order: those before it first
+    taken.step = LeaseStep::too_many_leases;
+    taken.front_owner = state.owner;
+    return false;
+  }
+  if (view.drop_after) {
+    // Finished, and counted   (one store: die before or after; the statistic may lack it)
+    row.retired.exchange(range.end, std::memory_order_seq_cst);  // R:retired, R:wake
+    IPCQ_CRASH_POINT("exhausted.dropped");
+    notify(view.side().space);
+    state.position = range.end;
+    // relaxed, load and store: one writer.
+    row.dropped_messages.store(row.dropped_messages.load(std::memory_order_relaxed) + range.messages,
+                               std::memory_order_relaxed);
+    return true;
+  }
+  taken.begin = state.position;
+  taken.end = range.end;
+  taken.messages = range.messages;
+  taken.bytes = range.bytes;
+  taken.deliveries = state.deliveries;
+  if (parked_front(row, state.position) == Parked::no || parked_due(view, group)) {
+    taken.step = LeaseStep::to_dead_letter;
+    return false;
+  }
+  taken.step = LeaseStep::parked;
+  taken.stop = state.position;
+  taken.head = load_head(view, state.position);
+  const std::uint64_t end = closed_at(view);
+  if (end != kNoPosition) {
+    // Nothing behind it but the end of the stream: nobody here can do more.
+    const Walk rest = walk(view, range.end, range.end + view.capacity, 1, UINT64_MAX);
+    if (rest.messages == 0 && rest.stop == end) taken.step = LeaseStep::drained;
+  }
+  return false;
+}
+
+}  // namespace
 
 Join join_exclusive(const View& view, std::uint32_t group, std::uint32_t incarnation, ExclusiveState& state,
                     Owner& holder) noexcept {
@@ -32,31 +99,26 @@ Join join_exclusive(const View& view, std::uint32_t group, std::uint32_t incarna
       unlock_group(view, group);
       continue;  // somebody else took over: judge him
     }
-    const std::uint64_t retired = row.retired.load(std::memory_order_acquire);      // A:retired, with R:retired
-    const std::uint64_t leased_to = row.leased_to.load(std::memory_order_acquire);  // A:leased_to, with R:leased_to
-    // Take-over counts only if the predecessor died with something open: what he may have died of is one of these.
-    if (holder != 0 && leased_to > retired) {
-      // 1. the count with its position: no count while the position changes, so that no other position's is taken for ours
-      //    (die before the count → this death is counted by the next one; after → once more: at most one too many, never
-      //    one too few)
-      const bool same = row.takeover_retired.load(std::memory_order_relaxed) == retired;  // relaxed: under the mutex
-      if (!same) row.takeover_count.store(0, std::memory_order_relaxed);
-      const std::uint32_t before = row.takeover_count.load(std::memory_order_relaxed);
-      IPCQ_CRASH_POINT("xjoin.no_count");
-      row.takeover_retired.store(retired, std::memory_order_relaxed);
-      IPCQ_CRASH_POINT("xjoin.position");
-      row.takeover_count.store(before + 1, std::memory_order_relaxed);
-      IPCQ_CRASH_POINT("xjoin.count");
-      state.one_by_one_to = leased_to;
-      state.deliveries = before + 1;
-    } else {
-      // What an earlier one had open and gave back, or left, is nobody's burden: a death counts only what it took itself.
-      row.leased_to.store(retired, std::memory_order_release);  // R:leased_to
-      state.one_by_one_to = retired;
-      state.deliveries = 0;
-    }
+    const std::uint64_t retired = row.retired.load(std::memory_order_acquire);        // A:retired, with R:retired
+    const std::uint64_t leased_to = row.leased_to.load(std::memory_order_acquire);    // A:leased_to, with R:leased_to
+    const std::uint64_t came_back_to = row.again_to.load(std::memory_order_acquire);  // A:leased_to, with R:leased_to
+    // Only what the predecessor took himself and had open when he died counts: what he died of is one of these.
+    const bool died_with_it = holder != 0 && leased_to > retired;
+    const bool again = came_back_to > retired;
+    const std::uint32_t before = handed_out(row, retired, again);
     state.position = retired;
-    // 2. the owner word, last            (die here → a dead consumer with what its predecessor had open)
+    state.one_by_one_to = std::max(retired, std::max(came_back_to, died_with_it ? leased_to : 0));
+    state.counted_at = retired;
+    state.deliveries = died_with_it && before < kDeliveriesMax ? before + 1 : before;
+    // 1. the count with its position   (see there; this one took nothing, so at most one delivery too many is counted)
+    if (state.deliveries != 0) count_front(row, retired, state.deliveries);
+    // 2. what came back                (die here → as behind the count)
+    row.again_to.store(state.one_by_one_to, std::memory_order_release);  // R:leased_to
+    IPCQ_CRASH_POINT("xjoin.again_to");
+    // 3. this one has taken nothing    (die here → nobody's or a dead one's group, and nothing more to count)
+    row.leased_to.store(retired, std::memory_order_release);  // R:leased_to
+    IPCQ_CRASH_POINT("xjoin.leased_to");
+    // 4. the owner word, last            (die here → a dead consumer that took nothing)
     row.owner.store(state.owner, std::memory_order_release);  // R:takeover
     IPCQ_CRASH_POINT("xjoin.owner");
     unlock_group(view, group);
@@ -114,6 +176,11 @@ LeaseTaken lease_exclusive(const View& view, std::uint32_t group, std::uint32_t 
       }
       if (range.why == WalkEnd::limit) continue;
     }
+    const std::uint32_t before = !one_by_one ? 0 : state.position == state.counted_at ? state.deliveries : 1;
+    if (range.messages > 0 && exhausted(before, view.max_deliveries)) {
+      if (give_up_front(view, row, group, state, range, nothing_open, taken)) continue;
+      return taken;
+    }
     const bool no_more_can_come = range.stop == closed_at(view);
     if (range.messages == 0 ||
         (range.messages < request.min_messages && range.messages < request.max_messages && !one_by_one &&
@@ -136,13 +203,32 @@ LeaseTaken lease_exclusive(const View& view, std::uint32_t group, std::uint32_t 
     taken.messages = range.messages;
     taken.bytes = range.bytes;
     taken.first_time = range.first_time;
-    taken.deliveries = one_by_one ? state.deliveries : 0;
+    taken.deliveries = before;
     state.position = range.end;
     // relaxed, load and store: one writer.
     auto& statistic = one_by_one ? row.redelivered_messages : row.leased_messages;
     statistic.store(statistic.load(std::memory_order_relaxed) + range.messages, std::memory_order_relaxed);
     return taken;
   }
+}
+
+void requeue_exclusive(const View& view, std::uint32_t group, ExclusiveState& state, std::uint64_t begin,
+                       std::uint32_t deliveries, bool oldest) noexcept {
+  auto& row = view.group(group);
+  if (row.owner.load(std::memory_order_relaxed) != state.owner) return;  // relaxed: as in ack_exclusive
+  // Skipped records before the oldest lease were passed, but not retired: they are part of it.
+  state.counted_at = oldest ? row.retired.load(std::memory_order_relaxed) : begin;  // relaxed: our own word
+  state.deliveries = deliveries < kDeliveriesMax ? deliveries + 1 : deliveries;
+  state.one_by_one_to = std::max(state.one_by_one_to, state.position);
+  // 1. the count with its position   (see there)
+  if (oldest) count_front(row, state.counted_at, state.deliveries);
+  // 2. what came back                (die here → as behind the count; not the oldest: all that is open came with this death)
+  row.again_to.store(state.one_by_one_to, std::memory_order_release);  // R:leased_to
+  IPCQ_CRASH_POINT("xrequeue.again_to");
+  // 3. from here on nothing is open  (die here → whole)
+  row.leased_to.store(state.counted_at, std::memory_order_release);  // R:leased_to
+  IPCQ_CRASH_POINT("xrequeue.done");
+  state.position = state.counted_at;
 }
 
 Outcome ack_exclusive(const View& view, std::uint32_t group, const ExclusiveState& state,

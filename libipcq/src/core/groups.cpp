@@ -7,6 +7,7 @@
 #include "core/endpoints.hpp"
 #include "core/event_count.hpp"
 #include "core/lease.hpp"
+#include "core/parking.hpp"
 #include "core/producer_side.hpp"
 
 namespace ipcq::core {
@@ -71,6 +72,17 @@ AddGroup await_members_left(const View& view, std::uint32_t number) noexcept {
   unlock_group(view, number);
   if (moved) publish_retired(view);
   return AddGroup::ok;
+}
+
+// Under the group's mutex: whether something is parked in it.
+bool has_parked(const View& view, std::uint32_t number, bool exclusive) noexcept {
+  const auto& row = view.group(number);
+  if (exclusive) return parked_front(row, row.retired.load(std::memory_order_relaxed)) != Parked::no;
+  const Ledger ledger(view, number);
+  for (std::uint32_t k = 0; k < ledger.in_use(); ++k) {
+    if (word_state(ledger.word(ledger.at(k))) == EntryState::parked) return true;
+  }
+  return false;
 }
 
 enum class Freed : std::uint8_t { yes, no, restored };
@@ -158,9 +170,13 @@ AddGroup add_group(const View& view, const GroupPlan& plan, GroupId& id) noexcep
   clear(row.redelivered_messages);
   clear(row.dropped_messages);
   clear(row.recovered_leases);
+  clear(row.dead_lettered_messages);
+  clear(row.purged_messages);
+  clear(row.parked_tried_ns);
   row.owner.store(0, std::memory_order_relaxed);
   row.takeover_count.store(0, std::memory_order_relaxed);
   row.takeover_retired.store(kNoPosition, std::memory_order_relaxed);
+  row.parked_at.store(kNoPosition, std::memory_order_relaxed);
   for (std::uint32_t i = 0; i < view.ledger_entries; ++i) {
     auto& word = view.entries(number)[i].word;
     word.store(make_word(EntryState::free, 0, word_sequence(word.load(std::memory_order_relaxed)), 0),
@@ -184,6 +200,7 @@ AddGroup add_group(const View& view, const GroupPlan& plan, GroupId& id) noexcep
           ? refresh_least_retired(view)
           : view.side().claim.claim_position.load(std::memory_order_relaxed);  // relaxed: under the mutex
   row.leased_to.store(retired, std::memory_order_relaxed);
+  row.again_to.store(retired, std::memory_order_relaxed);
   row.retired.store(retired, std::memory_order_release);  // R:retired
   IPCQ_CRASH_POINT("group.added_retired");                // die here → a free row
   // 2. the state, last                                      (die here → the group is there)
@@ -207,7 +224,7 @@ Members members_of(const View& view, GroupId id) noexcept {
   return members;
 }
 
-RemoveGroup remove_group(const View& view, GroupId id, bool force, std::uint32_t& holder) noexcept {
+RemoveGroup remove_group(const View& view, GroupId id, bool force, std::uint32_t& holder, bool with_parked) noexcept {
   if (!group_is(view, id.row, id.incarnation)) return RemoveGroup::no_such_group;
   auto& row = view.group(id.row);
   const bool exclusive = is_exclusive_group(view, id.row);
@@ -265,6 +282,10 @@ RemoveGroup remove_group(const View& view, GroupId id, bool force, std::uint32_t
       unlock();
       continue;
     }
+    if (!force && !with_parked && has_parked(view, id.row, exclusive)) {
+      unlock();
+      return RemoveGroup::has_parked;
+    }
     if (active_groups(view) <= 1) {  // a first look; the mutex that decides is the producer side's
       unlock();
       return RemoveGroup::last;
@@ -293,7 +314,8 @@ bool remove_if_abandoned(const View& view, GroupId id) noexcept {
   const auto& row = view.group(id.row);
   if (lifetime_of(row) != Lifetime::ephemeral) return false;
   std::uint32_t holder = 0;
-  return remove_group(view, id, false, holder) == RemoveGroup::ok;
+  // Its messages go with it, parked ones too.
+  return remove_group(view, id, false, holder, true) == RemoveGroup::ok;
 }
 
 }  // namespace ipcq::core

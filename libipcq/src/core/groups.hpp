@@ -64,11 +64,14 @@ enum class RemoveGroup : std::uint8_t {
   last,        // the only one
   has_member,  // a living member is attached: named in `holder`
   has_lease,   // a living owner holds a lease, or is the exclusive consumer: named in `holder`
+  has_parked,  // messages are parked, and `force` was not asked for
   timed_out,
   poisoned,
 };
-/// Removes a group. `force` overrides idle members, never a living lease or exclusive consumer.
-[[nodiscard]] RemoveGroup remove_group(const View& view, GroupId id, bool force, std::uint32_t& holder) noexcept;
+/// Removes a group. `force` overrides idle members and parked messages, never a living lease or exclusive consumer.
+/// `with_parked`: parked messages go with it.
+[[nodiscard]] RemoveGroup remove_group(const View& view, GroupId id, bool force, std::uint32_t& holder,
+                                       bool with_parked = false) noexcept;
 
 /// Frees a row whose remover died between his two steps. True if it was.
 bool finish_group_removal(const View& view, std::uint32_t row) noexcept;

@@ -4,6 +4,7 @@
 #include "core/crash_point.hpp"
 #include "core/endpoints.hpp"
 #include "core/event_count.hpp"
+#include "core/parking.hpp"
 
 namespace ipcq::core {
 namespace {
@@ -25,6 +26,19 @@ struct Turn {
   bool again = false;
 };
 
+// Messages past max_deliveries where they are dropped: done, and counted.
+void drop_exhausted(const View& view, Ledger& ledger, std::uint32_t number, std::uint32_t group, Turn& turn) noexcept {
+  const layout::LedgerEntry& entry = ledger.entry(number);
+  // relaxed: under the mutex.
+  const std::uint32_t messages =
+      messages_between(view, entry.begin.load(std::memory_order_relaxed), entry.end.load(std::memory_order_relaxed));
+  ledger.give_up(number);
+  IPCQ_CRASH_POINT("exhausted.dropped");  // die here → done; the statistic lacks them
+  count(view.group(group).dropped_messages, messages);
+  turn.moved |= ledger.retire();
+  turn.again = true;
+}
+
 // Hands out the redeliverable entry that is k-th in order: its first message alone, so that only a message that kills is
 // counted out.
 void lease_again(const View& view, Ledger& ledger, std::uint32_t k, std::uint32_t group, Owner owner,
@@ -36,6 +50,11 @@ void lease_again(const View& view, Ledger& ledger, std::uint32_t k, std::uint32_
   const Walk first = walk(view, begin, end, 1, UINT64_MAX);
   if (first.messages == 0) {
     turn.taken.step = LeaseStep::damaged;
+    return;
+  }
+  const bool is_exhausted = exhausted(word_deliveries(ledger.word(number)), view.max_deliveries);
+  if (is_exhausted && view.drop_after) {
+    drop_exhausted(view, ledger, number, group, turn);
     return;
   }
   Walk range = first;
@@ -54,7 +73,8 @@ void lease_again(const View& view, Ledger& ledger, std::uint32_t k, std::uint32_
   }
   turn.taken.word = ledger.lease(number, owner, view.stamp());
   IPCQ_CRASH_POINT("lease.leased");
-  turn.taken.step = LeaseStep::leased;
+  turn.taken.step = is_exhausted ? LeaseStep::to_dead_letter : LeaseStep::leased;
+  if (is_exhausted) IPCQ_CRASH_POINT("dead.leased");  // die here → a dead owner's lease: given back, no delivery more
   turn.taken.begin = begin;
   turn.taken.end = entry.end.load(std::memory_order_relaxed);  // relaxed: under the mutex
   turn.taken.messages = range.messages;
@@ -62,7 +82,26 @@ void lease_again(const View& view, Ledger& ledger, std::uint32_t k, std::uint32_
   turn.taken.first_time = range.first_time;
   turn.taken.entry = number;
   turn.taken.deliveries = word_deliveries(turn.taken.word);
-  count(view.group(group).redelivered_messages, range.messages);
+  if (!is_exhausted) count(view.group(group).redelivered_messages, range.messages);
+}
+
+// The k-th entry is parked and it is time to try again: as if it had just come to its end.
+void lease_parked_entry(const View& view, Ledger& ledger, std::uint32_t k, std::uint32_t group, Owner owner,
+                        Turn& turn) noexcept {
+  view.group(group).parked_tried_ns.store(static_cast<std::uint64_t>(os::monotonic_ns()), std::memory_order_relaxed);
+  // Redeliverable first, since splitting may merge neighbours that are parked   (one store: die before or after)
+  ledger.unpark(ledger.at(k));
+  IPCQ_CRASH_POINT("park.again");
+  lease_again(view, ledger, k, group, owner, turn);
+}
+
+// Whether all that the group has not retired is done or parked.
+bool only_parked_left(const Ledger& ledger) noexcept {
+  for (std::uint32_t k = 0; k < ledger.in_use(); ++k) {
+    const EntryState state = word_state(ledger.word(ledger.at(k)));
+    if (state != EntryState::done && state != EntryState::parked) return false;
+  }
+  return true;
 }
 
 void lease_new(const View& view, Ledger& ledger, std::uint32_t group, Owner owner, const LeaseRequest& request,
@@ -91,12 +130,17 @@ void lease_new(const View& view, Ledger& ledger, std::uint32_t group, Owner owne
                               range.why != WalkEnd::limit && !request.take_what_is_there && !no_more_can_come)) {
     turn.taken.step = range.why == WalkEnd::claimed ? LeaseStep::claimed : LeaseStep::nothing;
     const std::uint64_t end = closed_at(view);
-    if (end != kNoPosition && ledger.in_use() == 0 && ledger.retired() == end) turn.taken.step = LeaseStep::drained;
+    // What is parked ends no stream: nobody here can finish it, and who waits for it would wait for ever.
+    if (end != kNoPosition &&
+        (ledger.in_use() == 0 ? ledger.retired() == end : range.stop == end && only_parked_left(ledger))) {
+      turn.taken.step = LeaseStep::drained;
+    }
     return;
   }
   if (!has_free_entry(ledger)) {
     turn.taken.step = LeaseStep::too_many_leases;
-    turn.taken.front_owner = word_owner(ledger.word(ledger.at(0)));
+    const std::uint64_t front = ledger.word(ledger.at(0));
+    turn.taken.front_owner = word_state(front) == EntryState::leased ? word_owner(front) : 0;
     return;
   }
   const std::uint32_t number =
@@ -138,12 +182,14 @@ LeaseTaken lease(const View& view, std::uint32_t group, std::uint32_t incarnatio
     turn.moved |= ledger.retire();
     const std::uint32_t in_use = ledger.in_use();
     std::uint32_t again = in_use;
+    std::uint32_t parked = in_use;
     for (std::uint32_t k = 0; k < in_use; ++k) {
       const std::uint64_t word = ledger.word(ledger.at(k));
       if (word_state(word) == EntryState::redeliverable) {
         again = k;
         break;
       }
+      if (word_state(word) == EntryState::parked && parked == in_use) parked = k;
       if (k == 0 && word_state(word) == EntryState::leased && word_owner(word) != owner) {
         turn.taken.front_owner = word_owner(word);
         if (request.probe_front_due) {
@@ -153,7 +199,9 @@ LeaseTaken lease(const View& view, std::uint32_t group, std::uint32_t incarnatio
       }
     }
     if (turn.taken.step != LeaseStep::probe_front) {
-      if (again < in_use) {
+      if (parked < in_use && parked_due(view, group)) {
+        lease_parked_entry(view, ledger, parked, group, owner, turn);
+      } else if (again < in_use) {
         lease_again(view, ledger, again, group, owner, turn);
       } else {
         lease_new(view, ledger, group, owner, request, turn);
@@ -163,6 +211,28 @@ LeaseTaken lease(const View& view, std::uint32_t group, std::uint32_t incarnatio
     if (turn.moved) publish_retired(view);
     if (!turn.again || turn.taken.step == LeaseStep::leased) return turn.taken;
   }
+}
+
+LeaseTaken lease_parked(const View& view, std::uint32_t group, std::uint32_t incarnation, Owner owner) noexcept {
+  Turn turn;
+  if (lock_group(view, group, 0, turn.moved) != Locked::yes) return turn.taken;
+  if (group_is(view, group, incarnation) && !is_exclusive_group(view, group) && parked_due(view, group)) {
+    Ledger ledger(view, group);
+    turn.moved |= ledger.retire();
+    std::uint32_t k = 0;
+    while (k < ledger.in_use() && word_state(ledger.word(ledger.at(k))) != EntryState::parked) ++k;
+    if (k < ledger.in_use()) {
+      lease_parked_entry(view, ledger, k, group, owner, turn);
+    } else {
+      // Nothing is parked any more. An exchange, since somebody may be parking something just now.
+      auto& tried = view.group(group).parked_tried_ns;
+      std::uint64_t before = tried.load(std::memory_order_relaxed);  // relaxed: whoever parks writes it first
+      if (parked_due(view, group)) tried.compare_exchange_strong(before, 0, std::memory_order_relaxed);
+    }
+  }
+  unlock_group(view, group);
+  if (turn.moved) publish_retired(view);
+  return turn.taken;
 }
 
 Outcome ack(const View& view, std::uint32_t group, std::uint32_t incarnation, std::uint32_t entry,
@@ -192,7 +262,8 @@ void retire_and_publish(const View& view, std::uint32_t group, std::uint32_t inc
 Outcome requeue(const View& view, std::uint32_t group, std::uint32_t entry, std::uint64_t word) noexcept {
   std::uint64_t expected = word;
   // R:ack, R:wake, as in ack().
-  if (!view.entries(group)[entry].word.compare_exchange_strong(expected, given_back(word), std::memory_order_seq_cst)) {
+  if (!view.entries(group)[entry].word.compare_exchange_strong(expected, given_back(word, view.max_deliveries),
+                                                               std::memory_order_seq_cst)) {
     return Outcome::disowned;
   }
   IPCQ_CRASH_POINT("requeue.done");  // die here → redeliverable
@@ -262,7 +333,8 @@ bool redeliver_dead(const View& view, std::uint32_t group) noexcept {
     bool moved = false;
     if (lock_group(view, group, 0, moved) != Locked::yes) break;
     // The exact word that was judged: if it changed, its owner (then still alive) finished it, or another recoverer did.
-    if (entry_word.compare_exchange_strong(word, given_back(word), std::memory_order_seq_cst)) {  // R:ack, R:wake
+    if (entry_word.compare_exchange_strong(word, given_back(word, view.max_deliveries),
+                                           std::memory_order_seq_cst)) {  // R:ack, R:wake
       IPCQ_CRASH_POINT("recover.redeliverable");
       count(view.group(group).recovered_leases, 1);
       any = true;

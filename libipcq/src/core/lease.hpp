@@ -23,7 +23,9 @@ enum class LeaseStep : std::uint8_t {
   nothing,          // nothing (or less than min_messages) up to a frontier
   claimed,          // nothing before an open claim: its owner is in `head`
   probe_front,      // nothing was taken: the first entry is another's, judge `front_owner` and call again
-  drained,          // closed, and this group has finished everything
+  drained,          // closed, and this group has finished everything but what is parked
+  to_dead_letter,   // leased, but not to be handed out: past max_deliveries. Copy it, then finish_dead_letter or park
+  parked,           // an exclusive group: what comes next is parked, and everything behind it waits
   too_many_leases,  // no free ledger entry; `front_owner` holds the oldest
   lock_held,        // a stopped process holds the group's mutex
   group_removed,
@@ -64,6 +66,10 @@ struct LeaseTaken {
 /// group_removed, poisoned.
 [[nodiscard]] Outcome ack_first(const View& view, std::uint32_t group, std::uint32_t incarnation, std::uint64_t cut,
                                 std::int64_t deadline_ns, LeaseTaken& taken) noexcept;
+
+/// For a producer short of room: leases what is parked, if it is time to try again. to_dead_letter or nothing.
+[[nodiscard]] LeaseTaken lease_parked(const View& view, std::uint32_t group, std::uint32_t incarnation,
+                                      Owner owner) noexcept;
 
 /// Gives back the leases of the dead. Called without locks. True if there were any.
 bool redeliver_dead(const View& view, std::uint32_t group) noexcept;

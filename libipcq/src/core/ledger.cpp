@@ -52,21 +52,27 @@ std::uint32_t Ledger::insert(std::uint32_t k, std::uint64_t begin, std::uint64_t
 
 std::uint64_t Ledger::lease(std::uint32_t number, Owner owner, std::uint64_t leased_at) noexcept {
   layout::LedgerEntry& entry = entries_[number];
-  const std::uint64_t before =
-      entry.word.load(std::memory_order_relaxed);  // relaxed: redeliverable, so ours to change (W)
+  const std::uint64_t before = entry.word.load(std::memory_order_relaxed);  // relaxed: not leased, so ours to change (W)
   entry.leased_at.store(leased_at, std::memory_order_relaxed);
   const std::uint64_t leased = make_word(EntryState::leased, word_deliveries(before), word_sequence(before) + 1, owner);
-  // One store decides   (die before → redeliverable; after → held by a dead owner)
+  // One store decides   (die before → redeliverable or parked; after → held by a dead owner)
   entry.word.store(leased, std::memory_order_release);  // R:ack, with A:ack
   return leased;
 }
 
 bool Ledger::merge() noexcept {
+  // Parked ones keep deliveries and reason: only equal ones make one.
+  const auto alike = [](std::uint64_t a, std::uint64_t b) {
+    if (word_state(a) != word_state(b)) return false;
+    if (word_state(a) == EntryState::done) return true;
+    return word_state(a) == EntryState::parked && word_deliveries(a) == word_deliveries(b) &&
+           word_owner(a) == word_owner(b);
+  };
   const std::uint32_t count = in_use();
   for (std::uint32_t k = 0; k + 1 < count; ++k) {
     const std::uint32_t earlier = at(k);
     const std::uint32_t later = at(k + 1);
-    if (word_state(word(earlier)) != EntryState::done || word_state(word(later)) != EntryState::done) continue;
+    if (!alike(word(earlier), word(later))) continue;
     // 1. the earlier's end        (die here → they overlap: the repair lets the later begin win, that is, undoes this)
     entries_[earlier].end.store(entries_[later].end.load(std::memory_order_relaxed), std::memory_order_release);  // R:ack
     IPCQ_CRASH_POINT("merge.extended");

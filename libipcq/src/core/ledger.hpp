@@ -32,11 +32,16 @@ constexpr std::uint32_t word_sequence(std::uint64_t word) noexcept {
   return static_cast<std::uint32_t>(word >> 16) & 0xffffU;
 }
 constexpr Owner word_owner(std::uint64_t word) noexcept { return static_cast<Owner>(word >> 32); }
-/// The word of a leased range that is given back: one delivery more, nobody's.
-constexpr std::uint64_t given_back(std::uint64_t word) noexcept {
+/// Whether a message that was handed out so often is not to be handed out again. `most`: 0 is without limit.
+constexpr bool exhausted(std::uint32_t deliveries, std::uint32_t most) noexcept {
+  return most != 0 && deliveries >= most;
+}
+/// The word of a leased range that is given back: one delivery more, nobody's. A range past `max_deliveries` is leased to
+/// be moved to the dead-letter queue only, which is no delivery.
+constexpr std::uint64_t given_back(std::uint64_t word, std::uint32_t max_deliveries) noexcept {
   const std::uint32_t deliveries = word_deliveries(word);
-  return make_word(EntryState::redeliverable, deliveries < kDeliveriesMax ? deliveries + 1 : deliveries,
-                   word_sequence(word), 0);
+  const bool counts = deliveries < kDeliveriesMax && !exhausted(deliveries, max_deliveries);
+  return make_word(EntryState::redeliverable, counts ? deliveries + 1 : deliveries, word_sequence(word), 0);
 }
 
 /// A group's ledger, for whoever holds the group's mutex (but where said otherwise).
@@ -73,12 +78,25 @@ class Ledger {
   /// Returns its number. The word's sequence is set to the entry's next if the word is leased, else kept.
   std::uint32_t insert(std::uint32_t k, std::uint64_t begin, std::uint64_t end, EntryState state,
                        std::uint32_t deliveries, Owner owner, std::uint64_t leased_at) noexcept;
-  /// Turns a redeliverable entry into a leased one; returns the word.
+  /// Turns a redeliverable or parked entry into a leased one; returns the word.
   std::uint64_t lease(std::uint32_t number, Owner owner, std::uint64_t leased_at) noexcept;
-  /// Makes room by merging two neighbouring done entries. False: there are none.
+  /// Makes room by merging two neighbouring entries that are both done, or parked alike. False: there are none.
   bool merge() noexcept;
   /// An empty ledger passes `retired` over skipped records, at most `records_max`. `unfinished`: more may follow.
   bool pass_skipped(std::uint32_t records_max, bool& unfinished) noexcept;
+  /// Finishes an entry that nobody holds: redeliverable or parked → done. Its messages are given up.
+  void give_up(std::uint32_t number) noexcept {
+    // relaxed: not leased, so ours (W). One store   (die before or after)
+    const std::uint64_t word = entries_[number].word.load(std::memory_order_relaxed);
+    entries_[number].word.store(make_word(EntryState::done, word_deliveries(word), word_sequence(word), 0),
+                                std::memory_order_release);  // R:ack
+  }
+  /// parked → redeliverable.
+  void unpark(std::uint32_t number) noexcept {
+    const std::uint64_t word = entries_[number].word.load(std::memory_order_relaxed);  // relaxed: not leased, so ours (W)
+    entries_[number].word.store(make_word(EntryState::redeliverable, word_deliveries(word), word_sequence(word), 0),
+                                std::memory_order_release);  // R:ack
+  }
   /// Frees the first entry, redeliverable and dropped whole: `retired` has passed its end already.
   void drop_front() noexcept;
   /// After owner-died: mends entries, runs the retire loop, rebuilds the index. False: a state that cannot be.

@@ -95,6 +95,11 @@ class LedgerLook {
     }
     const auto& owner_row_ = copy_.row(owner_row(owner));
     if (owner_of_row(copy_, owner_row(owner)) != owner) return;  // attached after the row was copied
+    // A producer short of room tries what is parked again.
+    if (owner_row_.kind.load(std::memory_order_relaxed) == static_cast<std::uint32_t>(layout::RowKind::producer) &&
+        exhausted(word_deliveries(word), copy_.max_deliveries)) {
+      return;
+    }
     if (owner_row_.kind.load(std::memory_order_relaxed) != static_cast<std::uint32_t>(layout::RowKind::consumer) ||
         owner_row_.group.load(std::memory_order_relaxed) != group_ ||
         owner_row_.group_incarnation.load(std::memory_order_relaxed) != row_.incarnation.load(std::memory_order_relaxed)) {

@@ -40,6 +40,8 @@ struct View {
   std::uint32_t groups_max = 0;
   std::uint32_t ledger_entries = 0;
   ProducerMode producers = ProducerMode::shared;
+  std::uint32_t max_deliveries = 0;
+  bool drop_after = false;
   bool metrics = true;
   layout::ClockKind clock = layout::ClockKind::monotonic;
   os::TickScale scale;

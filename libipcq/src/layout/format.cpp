@@ -82,6 +82,9 @@ int format(std::byte* control, const Plan& plan) noexcept {
   header->metrics = plan.metrics ? 1 : 0;
   header->clock = plan.clock;
   std::strncpy(header->type, plan.type.c_str(), kTypeBytes - 1);
+  header->max_deliveries = plan.max_deliveries;
+  header->drop_after = plan.drop_after ? 1 : 0;
+  std::strncpy(header->dead_letter, plan.dead_letter.c_str(), kNameBytes - 1);
 
   auto* side = new (control + kSideOffset) Side{};
   side->close.closed_at.store(kNoPosition, std::memory_order_relaxed);
@@ -167,6 +170,12 @@ Validation validate(const std::byte* bytes, std::size_t available, std::uint64_t
   if (header.producers > 1 || header.consumers > 1 || header.overflow > 2 ||
       static_cast<std::uint8_t>(header.clock) > 2 || header.clock_shift > 63 || header.clock_mult == 0) {
     return {Verdict::damaged, "an option is out of range", kHeaderOffset + offsetof(Header, producers)};
+  }
+  const bool dead_letter_ends = std::memchr(header.dead_letter, '\0', kNameBytes) != nullptr;
+  if (header.max_deliveries > kMaxDeliveriesMax || header.drop_after > 1 || !dead_letter_ends ||
+      (header.max_deliveries != 0) != (header.drop_after != 0 || header.dead_letter[0] != '\0')) {
+    return {Verdict::damaged, "what becomes of messages past max_deliveries is out of range",
+            kHeaderOffset + offsetof(Header, max_deliveries)};
   }
   if (std::memchr(header.type, '\0', kTypeBytes) == nullptr)
     return {Verdict::damaged, "the type's name has no end", kHeaderOffset + offsetof(Header, type)};

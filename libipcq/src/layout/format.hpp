@@ -26,12 +26,17 @@ struct Plan {
   std::uint64_t clock_mult = 1;
   std::uint32_t clock_shift = 0;
   std::string type;
+  std::uint32_t max_deliveries = 0;
+  bool drop_after = false;
+  std::string dead_letter;
   std::uint32_t owner_uid = 0;
   os::Namespaces namespaces;
   std::uint64_t created_unix_ns = 0;
 };
 
 inline constexpr std::uint32_t kUidBuckets = 32;
+/// Deliveries are counted in 13 bits.
+inline constexpr std::uint32_t kMaxDeliveriesMax = 8191;
 inline constexpr std::uint64_t kCapacityMax = std::uint64_t{1} << 39;
 /// Where life bytes are in the file's lock space: beyond any file's end. The byte before is the remover's.
 inline constexpr std::uint64_t kLifeBegin = std::uint64_t{1} << 40;

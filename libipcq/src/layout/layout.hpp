@@ -94,7 +94,7 @@ struct Header {
   std::uint32_t endpoints_max;
   std::uint32_t groups_max;
   std::uint32_t ledger_entries;
-  std::uint32_t max_deliveries;  // 0: without limit
+  std::uint32_t max_deliveries;  // a message is handed out so often at most; 0: without limit
   std::uint32_t uid_buckets;
   std::uint8_t producers;  // ProducerMode
   std::uint8_t consumers;  // ConsumerMode
@@ -102,7 +102,7 @@ struct Header {
   std::uint8_t metrics;
   ClockKind clock;
   std::uint8_t lifetime;    // Lifetime
-  std::uint8_t drop_after;  // past max_deliveries: drop instead of the dead-letter queue
+  std::uint8_t drop_after;  // past max_deliveries: dropped, instead of moved to the dead-letter queue
   std::uint8_t reserved0;
   std::uint32_t grace_s;  // of ephemeral queues
   char type[kTypeBytes];
@@ -251,13 +251,18 @@ struct alignas(kCacheLine) GroupRow {
   AtomicU64 redelivered_messages;
   AtomicU64 dropped_messages;
   AtomicU64 recovered_leases;
-  AtomicU64 reserved0;
-  AtomicU64 reserved1;
+  AtomicU64 dead_lettered_messages;  // without the mutex too
+  AtomicU64 purged_messages;
+  AtomicU64 parked_tried_ns;  // CLOCK_MONOTONIC of the last try to move what is parked; 0: nothing was ever parked
   // Exclusive consumer: written by it alone while it lives.
   alignas(kCacheLine) AtomicU32 owner;  // row and incarnation; 0: nobody
-  AtomicU32 takeover_count;             // how often in a row a consumer died at takeover_retired
+  AtomicU32 takeover_count;             // how often the record at takeover_retired was handed out
   AtomicU64 takeover_retired;
-  AtomicU64 leased_to;  // end of what was ever handed out
+  AtomicU64 leased_to;   // end of what this consumer was handed
+  AtomicU64 again_to;    // end of what was handed out and came back: one at a time up to here
+  AtomicU64 parked_at;   // if it is `retired`: the record there could not be moved to the dead-letter queue
+  AtomicU32 parked_why;  // core::Parked
+  AtomicU32 reserved0;
   // Written before the group is visible. Atomic, since a look that found no lock to hold may meet the row's next group.
   alignas(kCacheLine) AtomicU64 name[kNameBytes / 8];
   AtomicU8 start;
@@ -275,10 +280,15 @@ static_assert(offsetof(GroupRow, mutex) == 64);
 static_assert(offsetof(GroupRow, index_first) == 128);
 static_assert(offsetof(GroupRow, index_count) == 132);
 static_assert(offsetof(GroupRow, leased_messages) == 136);
+static_assert(offsetof(GroupRow, dead_lettered_messages) == 168);
+static_assert(offsetof(GroupRow, parked_tried_ns) == 184);
 static_assert(offsetof(GroupRow, owner) == 192);
 static_assert(offsetof(GroupRow, takeover_count) == 196);
 static_assert(offsetof(GroupRow, takeover_retired) == 200);
 static_assert(offsetof(GroupRow, leased_to) == 208);
+static_assert(offsetof(GroupRow, again_to) == 216);
+static_assert(offsetof(GroupRow, parked_at) == 224);
+static_assert(offsetof(GroupRow, parked_why) == 232);
 static_assert(offsetof(GroupRow, name) == 256);
 static_assert(offsetof(GroupRow, start) == 328);
 
@@ -287,7 +297,7 @@ static_assert(offsetof(GroupRow, start) == 328);
 struct LedgerEntry {
   AtomicU64 begin;
   AtomicU64 end;
-  AtomicU64 word;       // bits 0-2 state, 3-15 deliveries, 16-31 sequence, 32-63 owner
+  AtomicU64 word;       // bits 0-2 state, 3-15 deliveries, 16-31 sequence, 32-63 owner (parked: why)
   AtomicU64 leased_at;  // stamp, for reports
 };
 static_assert(sizeof(LedgerEntry) == 32);
