@@ -184,6 +184,8 @@ Tables structs() {
          IPCQ_FIELD(GroupRow, state),
          IPCQ_FIELD(GroupRow, incarnation),
          IPCQ_FIELD(GroupRow, mutex),
+         IPCQ_FIELD(GroupRow, drop_to),
+         IPCQ_FIELD(GroupRow, drop_count),
          IPCQ_FIELD(GroupRow, index_first),
          IPCQ_FIELD(GroupRow, index_count),
          IPCQ_FIELD(GroupRow, leased_messages),

@@ -169,6 +169,8 @@ AddGroup add_group(const View& view, const GroupPlan& plan, GroupId& id) noexcep
   clear(row.leased_messages);
   clear(row.redelivered_messages);
   clear(row.dropped_messages);
+  clear(row.drop_to);
+  clear(row.drop_count);
   clear(row.recovered_leases);
   clear(row.dead_lettered_messages);
   clear(row.purged_messages);

@@ -117,9 +117,23 @@ void Ledger::drop_front() noexcept {
   set_count(in_use() - 1);
 }
 
+// A drop that its maker did not come to count is counted if it took place, and forgotten if not: nobody but droppers moves
+// `retired` to drop_to before this runs, and each of the two stores can be made again.
+void Ledger::repair_drop() noexcept {
+  const std::uint64_t counted = row_.dropped_messages.load(std::memory_order_acquire);  // A:drop, with R:drop
+  const std::uint64_t count = row_.drop_count.load(std::memory_order_acquire);          // A:drop, with R:drop
+  if (count <= counted) return;
+  if (row_.drop_to.load(std::memory_order_relaxed) <= retired()) {  // relaxed: behind drop_count
+    row_.dropped_messages.store(count, std::memory_order_relaxed);  // relaxed: under the mutex
+  } else {
+    row_.drop_count.store(counted, std::memory_order_relaxed);  // relaxed: under the mutex
+  }
+}
+
 bool Ledger::repair() noexcept {
   const std::uint32_t entries = view_.ledger_entries;
   const std::uint64_t floor = retired();
+  repair_drop();
   // 1. Collect what is in use, behind the slots of what is free. Nothing here is trusted but the words and their ranges.
   std::uint32_t used = 0;
   std::uint32_t free = entries;

@@ -99,10 +99,11 @@ class Ledger {
   }
   /// Frees the first entry, redeliverable and dropped whole: `retired` has passed its end already.
   void drop_front() noexcept;
-  /// After owner-died: mends entries, runs the retire loop, rebuilds the index. False: a state that cannot be.
+  /// After owner-died: counts a drop that was not counted yet, mends entries, runs the retire loop, rebuilds the index. False: a state that cannot be.
   [[nodiscard]] bool repair() noexcept;
 
  private:
+  void repair_drop() noexcept;
   [[nodiscard]] std::uint32_t slot(std::uint32_t k) const noexcept {
     return (row_.index_first.load(std::memory_order_relaxed) + k) % view_.ledger_entries;  // relaxed: under the mutex
   }

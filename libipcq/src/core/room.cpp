@@ -38,7 +38,6 @@ bool pass_skipped_for_absent(const View& view, layout::GroupRow& row) noexcept {
 // parked range or an open claim at the front ends it.
 bool drop_oldest(const View& view, layout::GroupRow& row, Ledger& ledger, std::uint64_t end) noexcept {
   bool moved = false;
-  std::uint64_t dropped = 0;
   for (std::uint32_t records = 0; records < kRecordsPerTurn && is_short(view, row, end); ++records) {
     const std::uint64_t at = ledger.retired();
     layout::LedgerEntry* front = nullptr;
@@ -53,23 +52,34 @@ bool drop_oldest(const View& view, layout::GroupRow& row, Ledger& ledger, std::u
     const RecordState state = detail::head_state(head);
     const std::uint64_t span = span_of(view, head);
     if ((state != RecordState::committed && state != RecordState::skipped) || span == 0 || at + span > limit) break;
-    // 1. retired                  (die here → the repair raises the entry's begin, or frees it)
+    if (state == RecordState::committed) {
+      // 1. where this drop goes   (die here → `retired` has not come there: not dropped, not counted)
+      row.drop_to.store(at + span, std::memory_order_relaxed);  // relaxed: before step 2
+      IPCQ_CRASH_POINT("drop.to");
+      // 2. the count with it      (die here → likewise)
+      row.drop_count.store(row.dropped_messages.load(std::memory_order_relaxed) + 1, std::memory_order_release);  // R:drop
+      IPCQ_CRASH_POINT("drop.count");
+    }
+    // 3. retired                  (die here → dropped; the repair counts it, and raises the entry's begin or frees it)
     row.retired.store(at + span, std::memory_order_release);  // R:retired
     IPCQ_CRASH_POINT("drop.retired");
-    if (state == RecordState::committed) ++dropped;
+    if (state == RecordState::committed) {
+      // 4. counted                (die here → as above, counted already)
+      const std::uint64_t counted = row.drop_count.load(std::memory_order_relaxed);  // relaxed: our own
+      row.dropped_messages.store(counted, std::memory_order_release);                // R:drop, behind step 3
+      IPCQ_CRASH_POINT("drop.counted");
+    }
     moved = true;
     if (front == nullptr) continue;
     if (at + span == limit) {
-      // 2. the whole entry is gone: done and retired in one    (die between → as above)
+      // 5. the whole entry is gone: done and retired in one    (die between → as above)
       ledger.drop_front();
     } else {
-      // 2. the entry's begin      (die here → whole)
+      // 5. the entry's begin      (die here → whole)
       front->begin.store(at + span, std::memory_order_relaxed);  // relaxed: under the mutex
       IPCQ_CRASH_POINT("drop.begin");
     }
   }
-  // relaxed, load and store: under the mutex.
-  row.dropped_messages.store(row.dropped_messages.load(std::memory_order_relaxed) + dropped, std::memory_order_relaxed);
   return moved;
 }
 

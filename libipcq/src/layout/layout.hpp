@@ -244,6 +244,9 @@ struct alignas(kCacheLine) GroupRow {
   AtomicU32 state;    // GroupState; stored last when the group is added
   AtomicU32 incarnation;
   alignas(kCacheLine) os::RobustMutex mutex;
+  // Under the mutex: the drop being made. It has taken place if `retired` has come to drop_to; then drop_count counts.
+  AtomicU64 drop_to;
+  AtomicU64 drop_count;  // what dropped_messages is with it
   // Under the mutex: the ledger's index (derived; rebuilt by every repair) and statistics.
   alignas(kCacheLine) AtomicU32 index_first;
   AtomicU32 index_count;
@@ -277,6 +280,8 @@ static_assert(offsetof(GroupRow, retired) == 0);
 static_assert(offsetof(GroupRow, state) == 8);
 static_assert(offsetof(GroupRow, incarnation) == 12);
 static_assert(offsetof(GroupRow, mutex) == 64);
+static_assert(offsetof(GroupRow, drop_to) == 104);
+static_assert(offsetof(GroupRow, drop_count) == 112);
 static_assert(offsetof(GroupRow, index_first) == 128);
 static_assert(offsetof(GroupRow, index_count) == 132);
 static_assert(offsetof(GroupRow, leased_messages) == 136);
