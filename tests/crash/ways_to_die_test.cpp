@@ -1,13 +1,17 @@
 // However a process ends in the middle of a claim or a lease, it is a death: kill, exit, abort, a fault, exec.
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <ipcq/ipcq.hpp>
+#include <memory>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "crash_test.hpp"
 
@@ -124,6 +128,76 @@ TEST_F(LifeLock, a_process_that_closed_its_life_lock_is_reported_and_not_robbed)
   ASSERT_EQ(process.next_report(), "committed");
   EXPECT_EQ(receive(consumer, 7).ids(), ids("1-3 6-7 4-5"));
   process.kill();
+}
+
+/// Closes every descriptor it does not know, and then takes what comes, alone.
+const ChildRole kClosesAllAndReceives("closes all descriptors and receives", [](Child& self) {
+  Consumer consumer = Queue::open(kQueue).consumer();
+  self.close_other_descriptors();
+  self.report("closed all");
+  const Ids got = receive(consumer, 2).ids();
+  self.report(text(got));
+  return 0;
+});
+
+/// Closes every descriptor it does not know, opens others, which get the same numbers, and goes on using the queue and
+/// being done with it: the others stay open, and nothing is read or written there.
+const ChildRole kReusesNumbers("reuses the numbers of descriptors", [](Child& self) {
+  std::string file = self.argument(0);
+  auto queue = std::make_unique<Queue>(Queue::open(kQueue));
+  auto consumer = std::make_unique<Consumer>(queue->consumer());
+  self.close_other_descriptors();
+  std::vector<int> others;
+  for (int i = 0; i < 16; ++i) {
+    others.push_back(open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+    require(others.back() >= 0, "open");
+  }
+  struct stat before {};
+  require(ftruncate(others[0], 1 << 20) == 0 && fstat(others[0], &before) == 0, "ftruncate");
+  {
+    Producer producer = queue->producer();  // the first of this process: maps the ring writable
+    send(producer, ids("1-3"));
+    require(receive(*consumer, 3).ids() == ids("1-3"), "what was sent did not come");
+  }
+  std::this_thread::sleep_for(kProbePause);
+  static_cast<void>(consumer->lease({.deadline = 2 * kProbePause}));  // backstops, which look after the life lock
+  consumer.reset();
+  queue.reset();
+  for (const int other : others) {
+    struct stat info {};
+    require(fstat(other, &info) == 0 && info.st_ino == before.st_ino,
+            "a descriptor was closed that is not the queue's");
+  }
+  std::string contents(1 << 20, 'x');
+  require(pread(others[0], contents.data(), contents.size(), 0) == static_cast<ssize_t>(contents.size()), "pread");
+  require(contents == std::string(1 << 20, '\0'), "the queue wrote to another file");
+  return 0;
+});
+
+TEST_F(LifeLock, descriptors_that_got_the_queues_numbers_are_left_alone) {
+  const Queue queue = create();
+  EXPECT_TRUE(ChildProcess(kReusesNumbers, {directory() + "/another"}).succeeds());
+}
+
+/// Holds a claim.
+const ChildRole kClaims("claims", [](Child& self) {
+  Producer producer = Queue::open(kQueue).producer();
+  const Claim open = claim(producer, ids("1-3"));
+  require(static_cast<bool>(open), "no claim");
+  self.report("holding");
+  return self.hold();
+});
+
+TEST_F(LifeLock, a_process_that_closed_its_descriptors_finds_the_dead_all_the_same) {
+  const Queue queue = create();
+  Producer producer = queue.producer();
+  ChildProcess consumer(kClosesAllAndReceives, {});
+  ASSERT_EQ(consumer.next_report(), "closed all");
+  ChildProcess holder(kClaims, {});
+  ASSERT_EQ(holder.next_report(), "holding");
+  send(producer, ids("6-7"));
+  holder.kill();
+  EXPECT_EQ(consumer.next_report(), "6 7");  // nobody else looks
 }
 
 }  // namespace

@@ -95,6 +95,16 @@ void Endpoint::backstop() noexcept {
       // No descriptor to be had now: the next backstop tries again. Meanwhile others report us as `lost_life_lock`.
     }
   }
+  if (!segment_->is_this_file(view_.fd)) {
+    // Likewise the descriptor that probes go through: without one nobody would ever be found dead.
+    probe_.close();
+    try {
+      probe_ = segment_->open_life_descriptor();
+      view_.fd = probe_.get();
+    } catch (const std::exception&) {
+      // As above.
+    }
+  }
   core::recover(view_);
 }
 

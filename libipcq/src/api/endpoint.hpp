@@ -84,6 +84,7 @@ class Endpoint {
   std::shared_ptr<Segment> segment_;
   core::View view_;
   os::LifeDescriptor life_;
+  os::LifeDescriptor probe_;  ///< carries no lock; in use once the segment's own descriptor is closed by somebody
   core::Owner owner_ = 0;
   WaitStrategy wait_;
   std::atomic<bool> cancelled_{false};

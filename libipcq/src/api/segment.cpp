@@ -194,6 +194,8 @@ Segment::Segment(Place place, os::UniqueFd fd, os::FileId file, const layout::He
 
 Segment::~Segment() {
   if (forked()) mapping_.disown();
+  // Somebody closed it (closefrom): the number is another's by now.
+  if (!is_this_file(fd_.get())) static_cast<void>(fd_.release());
 }
 
 std::shared_ptr<Segment> Segment::map(const Place& place, OpenedFile file, Access access,
@@ -277,7 +279,10 @@ core::View Segment::writable_view() {
   const std::lock_guard lock(writable_mutex_);
   if (writable_ == nullptr) {
     try {
-      writable_ = mapping_.map_data_writable(fd_.get());
+      const os::UniqueFd again = is_this_file(fd_.get()) ? os::UniqueFd() : open_again();
+      writable_ = mapping_.map_data_writable(again ? again.get() : fd_.get());
+    } catch (const Error&) {
+      throw;
     } catch (const std::system_error& error) {
       fail(Errc::system, "the ring cannot be mapped writable", "check the address space limit (ulimit -v)",
            error.code().value());
@@ -303,20 +308,23 @@ void Segment::check_alive() const {
   }
 }
 
-os::LifeDescriptor Segment::open_life_descriptor() const {
-  const auto is_this = [&](const os::UniqueFd& fd) {
-    struct stat info {};
-    return fd && ::fstat(fd.get(), &info) == 0 && file_id(info) == view_.file;
-  };
+bool Segment::is_this_file(int fd) const noexcept {
+  struct stat info {};
+  return fd >= 0 && ::fstat(fd, &info) == 0 && file_id(info) == view_.file;
+}
+
+os::UniqueFd Segment::open_again() const {
   os::UniqueFd fd = os::reopen(fd_.get(), O_RDWR);
-  if (!is_this(fd)) {  // no /proc, or somebody closed our descriptor: by name, if that still is this file
+  if (!is_this_file(fd.get())) {  // no /proc, or somebody closed our descriptor: by name, if that still is this file
     fd.reset(::open(place_.path.c_str(), O_RDWR | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK));
-    if (!is_this(fd)) {
-      fail(Errc::system, "no descriptor for the life lock", "raise the limit of open files (ulimit -n)", errno);
+    if (!is_this_file(fd.get())) {
+      fail(Errc::system, "no descriptor for the queue's file", "raise the limit of open files (ulimit -n)", errno);
     }
   }
-  return os::LifeDescriptor(std::move(fd));
+  return fd;
 }
+
+os::LifeDescriptor Segment::open_life_descriptor() const { return os::LifeDescriptor(open_again()); }
 
 bool Segment::still_named() const noexcept {
   struct stat info {};

@@ -48,6 +48,8 @@ class Segment {
 
   /// A description of its own for a life lock. Throws Error.
   [[nodiscard]] os::LifeDescriptor open_life_descriptor() const;
+  /// Whether the descriptor is of this queue's file.
+  [[nodiscard]] bool is_this_file(int fd) const noexcept;
   /// Whether the queue's name still is this file.
   [[nodiscard]] bool still_named() const noexcept;
 
@@ -55,6 +57,8 @@ class Segment {
 
  private:
   Segment(Place place, os::UniqueFd fd, os::FileId file, const layout::HeaderCopy& header, Access access);
+  // A new description of the file, whatever has become of our descriptor. Throws Error.
+  [[nodiscard]] os::UniqueFd open_again() const;
 
   Place place_;
   os::UniqueFd fd_;
