@@ -2,14 +2,17 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstdint>
 #include <ipcq/ipcq.hpp>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "crash_test.hpp"
+#include "support/waiting.hpp"
 
 namespace ipcq::crash {
 namespace {
@@ -37,6 +40,29 @@ const ChildRole kSleepingProducer("sleeping producer", [](Child& self) {
   self.report("waiting");
   static_cast<void>(producer.claim(Room::equal(1, kPayload)));
   return 0;
+});
+
+/// Many consumers that sleep for messages, in threads of one process. Arguments: how many.
+const ChildRole kSleepers("sleepers", [](Child& self) {
+  const Queue queue = Queue::open(kQueue);
+  const std::uint64_t count = self.number(0);
+  std::vector<std::thread> threads;
+  for (std::uint64_t i = 0; i < count; ++i) {
+    threads.emplace_back([&queue] {
+      Consumer consumer = queue.consumer({.wait = WaitStrategy::sleep});
+      static_cast<void>(consumer.lease());
+    });
+  }
+  const auto own = static_cast<std::uint32_t>(::getpid());
+  support::wait_until("all sleep", [&] {
+    std::uint64_t asleep = 0;
+    for (const EndpointInfo& endpoint : queue.inspect().endpoints) {
+      if (endpoint.pid == own) asleep += endpoint.waits;
+    }
+    return asleep >= count;
+  });
+  self.report("waiting");
+  return self.hold();
 });
 
 /// Lets what the dead have left behind be noticed once, and then sends and takes messages without one system call.
@@ -99,7 +125,13 @@ TEST_F(WaiterDeath, a_killed_waiter_takes_no_wake_up_with_it) {
 
 TEST_F(WaiterDeath, after_the_death_of_waiters_nobody_pays_a_system_call_for_them) {
   const Queue queue = create();
-  for (int i = 0; i < 20; ++i) asleep(kSleepingConsumer).kill();
+  constexpr int kProcesses = 20;
+  constexpr int kThreads = 50;  // a thousand in all
+  for (int i = 0; i < kProcesses; ++i) {
+    ChildProcess sleepers(kSleepers, {std::to_string(kThreads)});
+    ASSERT_EQ(sleepers.next_report(), "waiting");
+    sleepers.kill();
+  }
   {
     Producer producer = queue.producer();
     send_each(producer, ids("1-63"));
