@@ -142,7 +142,8 @@ class Promptness : public CrashTest {
   void print_row(const Case& what) {
     const auto at = [](std::vector<std::int64_t>& took, std::size_t per_cent) {
       std::sort(took.begin(), took.end());
-      return static_cast<double>(took[(took.size() - 1) * per_cent / 100]) / 1e6;
+      const std::size_t rank = std::max<std::size_t>((took.size() * per_cent + 99) / 100, 1);
+      return static_cast<double>(took[rank - 1]) / 1e6;
     };
     std::printf("| %s | %s | %zu MiB | %zu | %.3f | %.3f | %.3f | %.3f | %.3f | %.3f |\n",
                 kHeldNames[static_cast<std::size_t>(what.held)],
