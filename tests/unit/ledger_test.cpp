@@ -138,34 +138,38 @@ TEST_F(LedgerOperations, AFullLedgerMergesUntilItHasAFreeEntry) {
 
 TEST_F(LedgerOperations, AnEmptyLedgerPassesSkippedRecordsATurnAtATime) {
   for (std::uint64_t i = 0; i < 10; ++i) segment_.put_head(16 * i, RecordState::skipped, 16);
-  bool unfinished = false;
-  EXPECT_TRUE(ledger_.pass_skipped(4, unfinished));
-  EXPECT_TRUE(unfinished);
+  view().side().claim.claim_position.store(160);
+  EXPECT_TRUE(ledger_.pass_skipped(4).unfinished);
   EXPECT_EQ(retired(), 64U);
-  EXPECT_TRUE(ledger_.pass_skipped(6, unfinished));
-  EXPECT_FALSE(unfinished) << "exactly the last: nothing more may follow";
+  EXPECT_FALSE(ledger_.pass_skipped(6).unfinished) << "exactly the last: nothing more may follow";
   EXPECT_EQ(retired(), 160U);
-  EXPECT_FALSE(ledger_.pass_skipped(4, unfinished));
+  EXPECT_EQ(ledger_.pass_skipped(4).end, 160U);
 }
 
 TEST_F(LedgerOperations, SkippedRecordsAreNotPassedWithARangeOpenNorInFrontOfAMessage) {
   segment_.put_head(0, RecordState::skipped, 16);
-  segment_.put_messages(16, {8});
-  bool unfinished = true;
+  view().side().claim.claim_position.store(segment_.put_messages(16, {8}));
   append(16, EntryState::leased);
-  EXPECT_FALSE(ledger_.pass_skipped(100, unfinished));
-  EXPECT_FALSE(unfinished);
+  EXPECT_FALSE(ledger_.pass_skipped(100).unfinished);
   EXPECT_EQ(retired(), 0U);
   finish(ledger_.at(0));
   ledger_.retire();
-  EXPECT_FALSE(ledger_.pass_skipped(100, unfinished)) << "the next record is a message";
+  EXPECT_EQ(ledger_.pass_skipped(100).end, 16U) << "the next record is a message";
   EXPECT_EQ(retired(), 16U);
+}
+
+TEST_F(LedgerOperations, SkippedRecordsThatNobodyClaimedAreNotPassed) {
+  segment_.put_head(0, RecordState::skipped, 16);
+  EXPECT_TRUE(ledger_.pass_skipped(100).damaged);
+  view().side().claim.claim_position.store(kCapacity);
+  EXPECT_TRUE(ledger_.pass_skipped(100).damaged) << "nor where more is claimed than there is room for";
+  EXPECT_EQ(retired(), 0U);
 }
 
 TEST_F(LedgerOperations, ADamagedLengthIsNotPassed) {
   segment_.put_head(0, RecordState::skipped, 0);
-  bool unfinished = false;
-  EXPECT_FALSE(ledger_.pass_skipped(100, unfinished));
+  view().side().claim.claim_position.store(160);
+  EXPECT_TRUE(ledger_.pass_skipped(100).damaged);
   EXPECT_EQ(retired(), 0U);
 }
 

@@ -150,6 +150,43 @@ TEST_F(TheRobustMutex, AThreadThatHoldsItIsToldSoAndDoesNotHang) {
   EXPECT_EQ(lock_elsewhere(0), LockResult::clean);
 }
 
+TEST_F(TheRobustMutex, WhoseBytesAreNotAMutexsIsNeverLocked) {
+  // glibc goes by these bits: of another kind it would lock without telling of deaths, or abort.
+  for (const unsigned flip : {0x01U, 0x10U, 0x20U, 0x80U, 0x100U, 0xffffffffU}) {
+    auto* kind = static_cast<unsigned*>(memory_) + 4;
+    ASSERT_EQ(static_cast<int>(*kind), mutex_->kind());
+    *kind ^= flip;
+    EXPECT_EQ(mutex_->lock(in_ms(1000)), LockResult::not_recoverable) << flip;
+    EXPECT_EQ(mutex_->holder(), 0U);
+    *kind ^= flip;
+  }
+  EXPECT_EQ(lock_elsewhere(0), LockResult::clean);
+}
+
+TEST_F(TheRobustMutex, DoesNotWorkInAThreadWhoseRobustListWasReplaced) {
+  bool before = false;
+  bool after = true;
+  bool again = false;
+  std::thread([&] {
+    struct {
+      void* list;
+      long offset;
+      void* pending;
+    } other{&other, 0, nullptr};
+    void* glibcs = nullptr;
+    std::size_t bytes = 0;
+    before = os::robust_mutexes_work();
+    ASSERT_EQ(::syscall(SYS_get_robust_list, 0, &glibcs, &bytes), 0);
+    ASSERT_EQ(::syscall(SYS_set_robust_list, &other, sizeof other), 0);
+    after = os::robust_mutexes_work();
+    ASSERT_EQ(::syscall(SYS_set_robust_list, glibcs, bytes), 0);
+    again = os::robust_mutexes_work();
+  }).join();
+  EXPECT_TRUE(before);
+  EXPECT_FALSE(after) << "nobody would be told of this thread's death";
+  EXPECT_TRUE(again);
+}
+
 TEST_F(TheRobustMutex, WorksInThisProcess) {
   EXPECT_TRUE(os::robust_mutexes_work());
   EXPECT_TRUE(os::robust_mutexes_work()) << "tried once";

@@ -125,7 +125,8 @@ class IPCQ_EXPORT Lease {
   bool sampled_ = false;  ///< one lease in 16 feeds the latency histograms
 };
 
-/// Walks the messages of a lease in ring order. Every length is loaded once and bounded by the lease.
+/// Walks the messages of a lease in ring order. Every length is loaded once and bounded by the lease. Where somebody has
+/// damaged the ring meanwhile it ends early, before Lease::size() messages.
 class Lease::Iterator {
  public:
   using iterator_category = std::input_iterator_tag;
@@ -170,7 +171,10 @@ class Lease::Iterator {
         position_ += bytes;
         return;
       }
-      if (detail::head_state(head) != detail::RecordState::skipped || length == 0 || length > end_ - position_) break;
+      if (detail::head_state(head) != detail::RecordState::skipped || length == 0 || length > end_ - position_ ||
+          (length & (alignment_ - 1)) != 0) {
+        break;
+      }
       position_ += length;
     }
     left_ = 0;

@@ -103,7 +103,9 @@ template <class Copy>
 Outcome receive_one(Consumer& consumer, Deadline deadline, std::uint16_t* tag, Copy&& copy) {
   Lease lease = consumer.lease({.max_messages = 1, .deadline = deadline});
   if (!lease) return lease.outcome();
-  const Message message = *lease.begin();
+  const Lease::Iterator first = lease.begin();
+  if (first == lease.end()) return Outcome::damaged;  // its head was written over since; given back
+  const Message message = *first;
   copy(message.payload);
   if (tag != nullptr) *tag = message.tag;
   return lease.ack();

@@ -71,6 +71,9 @@ ConsumerImpl::ConsumerImpl(const std::shared_ptr<Segment>& segment, const Consum
                     "let it continue, or end it");
     case core::Join::poisoned:
       segment->fail(Errc::poisoned, "a repair met a state it cannot mend", "remove the queue and create it again");
+    case core::Join::damaged:
+      segment->fail(Errc::damaged, "positions of group '" + group_name_ + "' contradict themselves",
+                    "remove the group and add it again, or create the queue again");
   }
 }
 

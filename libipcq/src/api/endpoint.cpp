@@ -7,6 +7,7 @@
 #include "core/event_count.hpp"
 #include "core/recovery.hpp"
 #include "core/stats.hpp"
+#include "os/robust_mutex.hpp"
 
 namespace ipcq::detail {
 namespace {
@@ -34,6 +35,10 @@ std::string living_endpoints(const core::View& view) {
 Endpoint::Endpoint(std::shared_ptr<Segment> segment, const core::View& view, const core::AttachRequest& request,
                    WaitStrategy wait)
     : segment_(std::move(segment)), view_(view), wait_(wait), producer_(request.kind == layout::RowKind::producer) {
+  if (!os::robust_mutexes_work()) {  // in this thread, which need not be the one that opened the queue
+    segment_->fail(Errc::no_robust_mutex, "robust mutexes do not work in this thread",
+                   "a library replaced its robust list (set_robust_list): attach from another thread, or without it");
+  }
   core::free_rows_of_earlier_images(view_);
   for (int attempt = 0; attempt < kAttachTries; ++attempt) {
     segment_->check_alive();

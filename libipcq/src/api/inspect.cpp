@@ -164,6 +164,7 @@ bool count_messages(const View& view, std::uint32_t number, GroupInfo& info, std
   bool first = true;
   std::uint64_t records = 0;
   for (std::uint64_t at = begin; at < end || view.exclusive(); ++records) {
+    if (!core::can_be_position(view, at)) break;
     while (next_done != done.end() && next_done->first < at) ++next_done;
     if (next_done != done.end() && next_done->first == at && next_done->second > at &&
         next_done->second - begin <= view.capacity) {

@@ -106,6 +106,11 @@ Join join_exclusive(const View& view, std::uint32_t group, std::uint32_t incarna
     const bool died_with_it = holder != 0 && leased_to > retired;
     const bool again = came_back_to > retired;
     const std::uint32_t before = handed_out(row, retired, again);
+    if (!can_be_position(view, retired) || (died_with_it && !can_be_range(view, retired, leased_to)) ||
+        (again && !can_be_range(view, retired, came_back_to))) {
+      unlock_group(view, group);
+      return Join::damaged;
+    }
     state.position = retired;
     state.one_by_one_to = std::max(retired, std::max(came_back_to, died_with_it ? leased_to : 0));
     state.counted_at = retired;
@@ -162,11 +167,17 @@ LeaseTaken lease_exclusive(const View& view, std::uint32_t group, std::uint32_t 
                             request.max_bytes);
     taken.stop = range.stop;
     taken.head = range.head;
-    if (range.why == WalkEnd::damaged) {
+    const std::uint64_t retired = row.retired.load(std::memory_order_relaxed);  // relaxed: our own word
+    if (range.why == WalkEnd::damaged || !can_be_range(view, retired, range.stop)) {
       taken.step = LeaseStep::damaged;
       return taken;
     }
     if (range.messages == 0 && range.stop > state.position && (nothing_open || range.why == WalkEnd::limit)) {
+      // A:claim_position, with R:claim_position: who skips has claimed before. All round the ring it would go on for ever.
+      if (range.stop > view.side().claim.claim_position.load(std::memory_order_acquire)) {
+        taken.step = LeaseStep::damaged;
+        return taken;
+      }
       state.position = range.stop;
       if (nothing_open) {
         // Only skipped records, and nothing open before them: they are finished   (one store: die before or after)
@@ -190,6 +201,7 @@ LeaseTaken lease_exclusive(const View& view, std::uint32_t group, std::uint32_t 
       // relaxed: our own word.
       if (end != kNoPosition && nothing_open && row.retired.load(std::memory_order_relaxed) == end)
         taken.step = LeaseStep::drained;
+      if (!can_be_end(view, end, row.retired.load(std::memory_order_relaxed), range)) taken.step = LeaseStep::damaged;
       return taken;
     }
     // leased_to before the messages are handed out: what is read then counts if we die of it.

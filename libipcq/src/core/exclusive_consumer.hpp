@@ -20,7 +20,7 @@ struct ExclusiveState {
 };
 
 /// Makes `state.owner` the group's consumer, taking over from a dead one. On in_use, `holder` is the living one.
-enum class Join : std::uint8_t { ok, in_use, group_removed, timed_out, poisoned };
+enum class Join : std::uint8_t { ok, in_use, group_removed, timed_out, poisoned, damaged };
 [[nodiscard]] Join join_exclusive(const View& view, std::uint32_t group, std::uint32_t incarnation,
                                   ExclusiveState& state, Owner& holder) noexcept;
 /// Clean end; nothing is open.

@@ -14,6 +14,7 @@ namespace ipcq::core {
 class HeadWindow {
  public:
   HeadWindow(const View& view, std::uint64_t position) noexcept {
+    if ((position & (sizeof(detail::RecordHeader) - 1)) != 0) return;  // damage, and the head might straddle pages
     const std::uint64_t offset = position & view.mask;
     if (view.data_writable != nullptr) {
       record_ = reinterpret_cast<detail::RecordHeader*>(view.data_writable + offset);

@@ -16,6 +16,13 @@ void count(layout::AtomicU64& statistic, std::uint64_t by) noexcept {
   statistic.store(statistic.load(std::memory_order_relaxed) + by, std::memory_order_relaxed);
 }
 
+// Whether an entry in use can have this word. Nobody could finish, or be found dead with, another's.
+bool can_be_in_use(const View& view, std::uint64_t word) noexcept {
+  const EntryState state = word_state(word);
+  if (state == EntryState::leased) return owner_row(word_owner(word)) < view.endpoints_max;
+  return state != EntryState::free && state <= EntryState::parked;
+}
+
 // A free entry, by merging if need be.
 bool has_free_entry(Ledger& ledger) noexcept { return !ledger.full() || ledger.merge(); }
 
@@ -48,7 +55,7 @@ void lease_again(const View& view, Ledger& ledger, std::uint32_t k, std::uint32_
   const std::uint64_t begin = entry.begin.load(std::memory_order_relaxed);  // relaxed: under the mutex
   const std::uint64_t end = entry.end.load(std::memory_order_relaxed);
   const Walk first = walk(view, begin, end, 1, UINT64_MAX);
-  if (first.messages == 0) {
+  if (first.messages == 0 || begin < ledger.retired() || end > ledger.lease_position()) {
     turn.taken.step = LeaseStep::damaged;
     return;
   }
@@ -58,25 +65,31 @@ void lease_again(const View& view, Ledger& ledger, std::uint32_t k, std::uint32_
     return;
   }
   Walk range = first;
+  std::uint64_t taken_end = end;
   // `word` first: splitting may merge, which moves entries of the index but never this one's number.
   if (first.end < end && has_free_entry(ledger)) {
     // merge() may have shifted the index: find our place again.
-    while (ledger.at(k) != number) --k;
+    while (k > 0 && ledger.at(k) != number) --k;
     // 1. the rest, into a free entry      (die here → they overlap: the later begin wins)
     ledger.insert(k + 1, first.end, end, EntryState::redeliverable, word_deliveries(ledger.word(number)), 0, 0);
     IPCQ_CRASH_POINT("split.rest");
     // 2. the first one's end              (die here → two redeliverable entries)
     entry.end.store(first.end, std::memory_order_release);  // R:ack
+    taken_end = first.end;
     IPCQ_CRASH_POINT("split.cut");
   } else if (first.end < end) {
     range = walk(view, begin, end, UINT32_MAX, UINT64_MAX);  // no entry to be had: whole, never refused
+    if (range.why == WalkEnd::damaged) {
+      turn.taken.step = LeaseStep::damaged;
+      return;
+    }
   }
   turn.taken.word = ledger.lease(number, owner, view.stamp());
   IPCQ_CRASH_POINT("lease.leased");
   turn.taken.step = is_exhausted ? LeaseStep::to_dead_letter : LeaseStep::leased;
   if (is_exhausted) IPCQ_CRASH_POINT("dead.leased");  // die here → a dead owner's lease: given back, no delivery more
   turn.taken.begin = begin;
-  turn.taken.end = entry.end.load(std::memory_order_relaxed);  // relaxed: under the mutex
+  turn.taken.end = taken_end;
   turn.taken.messages = range.messages;
   turn.taken.bytes = range.bytes;
   turn.taken.first_time = range.first_time;
@@ -110,16 +123,20 @@ void lease_new(const View& view, Ledger& ledger, std::uint32_t group, Owner owne
   const Walk range = walk(view, begin, begin + view.capacity, request.max_messages, request.max_bytes);
   turn.taken.stop = range.stop;
   turn.taken.head = range.head;
-  if (range.why == WalkEnd::damaged) {
+  if (range.why == WalkEnd::damaged || !can_be_range(view, ledger.retired(), range.stop)) {
     turn.taken.step = LeaseStep::damaged;
     return;
   }
   if (range.messages == 0 && range.stop > begin) {
     // Only skipped records. With an empty ledger `retired` passes them; else a done entry covers a whole turn of them.
     if (ledger.in_use() == 0) {
-      bool unfinished = false;
-      turn.moved |= ledger.pass_skipped(kSkippedPerTurn, unfinished);
-      turn.again = unfinished;
+      const Skipped skipped = ledger.pass_skipped(kSkippedPerTurn);
+      if (skipped.damaged) {
+        turn.taken.step = LeaseStep::damaged;
+        return;
+      }
+      turn.moved |= skipped.end != begin;
+      turn.again = skipped.unfinished;
     } else if (range.why == WalkEnd::limit && has_free_entry(ledger)) {
       ledger.insert(ledger.in_use(), begin, range.stop, EntryState::done, 0, 0, 0);
       turn.again = true;
@@ -135,6 +152,7 @@ void lease_new(const View& view, Ledger& ledger, std::uint32_t group, Owner owne
         (ledger.in_use() == 0 ? ledger.retired() == end : range.stop == end && only_parked_left(ledger))) {
       turn.taken.step = LeaseStep::drained;
     }
+    if (!can_be_end(view, end, ledger.retired(), range)) turn.taken.step = LeaseStep::damaged;
     return;
   }
   if (!has_free_entry(ledger)) {
@@ -183,8 +201,10 @@ LeaseTaken lease(const View& view, std::uint32_t group, std::uint32_t incarnatio
     const std::uint32_t in_use = ledger.in_use();
     std::uint32_t again = in_use;
     std::uint32_t parked = in_use;
+    bool damaged = !ledger.can_be();
     for (std::uint32_t k = 0; k < in_use; ++k) {
       const std::uint64_t word = ledger.word(ledger.at(k));
+      damaged |= !can_be_in_use(view, word);
       if (word_state(word) == EntryState::redeliverable) {
         again = k;
         break;
@@ -198,7 +218,9 @@ LeaseTaken lease(const View& view, std::uint32_t group, std::uint32_t incarnatio
         }
       }
     }
-    if (turn.taken.step != LeaseStep::probe_front) {
+    if (damaged) {
+      turn.taken.step = LeaseStep::damaged;
+    } else if (turn.taken.step != LeaseStep::probe_front) {
       if (parked < in_use && parked_due(view, group)) {
         lease_parked_entry(view, ledger, parked, group, owner, turn);
       } else if (again < in_use) {

@@ -3,18 +3,31 @@
 #include <algorithm>
 
 #include "core/crash_point.hpp"
-#include "core/ring.hpp"
 
 namespace ipcq::core {
+
+bool Ledger::can_be() const noexcept {
+  const std::uint32_t count = in_use();
+  // relaxed: under the mutex.
+  return can_be_range(view_, retired(), lease_position()) &&
+         (count == 0 ||
+          (entries_[at(0)].begin.load(std::memory_order_relaxed) == retired() && lease_position() != retired()));
+}
 
 bool Ledger::retire() noexcept {
   bool moved = false;
   for (std::uint32_t count = in_use(); count > 0; --count) {
     const std::uint32_t number = at(0);
     if (word_state(word(number)) != EntryState::done) break;
+    // relaxed, both: under the mutex.
+    const std::uint64_t end = entries_[number].end.load(std::memory_order_relaxed);
+    if (entries_[number].begin.load(std::memory_order_relaxed) != retired() || !can_be_range(view_, retired(), end) ||
+        end == retired()) {
+      break;  // damage: whoever leases says so
+    }
     // 1. retired                  (die here → an entry that ends at or before `retired` is free: the repair frees it)
     // R:retired, with A:retired: the consumer's reads of the range are before the producer's next writes to it.
-    row_.retired.store(entries_[number].end.load(std::memory_order_relaxed), std::memory_order_release);  // R:retired
+    row_.retired.store(end, std::memory_order_release);  // R:retired
     IPCQ_CRASH_POINT("retire.retired");
     // 2. the entry is free        (die here → whole; the index is rebuilt)
     free_entry(number);
@@ -88,26 +101,16 @@ bool Ledger::merge() noexcept {
   return false;
 }
 
-bool Ledger::pass_skipped(std::uint32_t records_max, bool& unfinished) noexcept {
-  unfinished = false;
-  if (in_use() != 0) return false;
-  const std::uint64_t begin = retired();
-  std::uint64_t at = begin;
-  for (std::uint32_t records = 0;; ++records) {
-    const std::uint64_t head = load_head(view_, at);  // A:publish
-    if (detail::head_state(head) != RecordState::skipped) break;
-    if (records == records_max) {
-      unfinished = true;
-      break;
-    }
-    const std::uint64_t span = span_of(view_, head);
-    if (span == 0 || at + span - begin > view_.capacity) break;
-    at += span;
-  }
-  if (at == begin) return false;
-  row_.retired.store(at, std::memory_order_release);  // R:retired   (one store: die before or after)
+Skipped Ledger::pass_skipped(std::uint32_t records_max) noexcept {
+  Skipped skipped;
+  skipped.end = retired();
+  if (in_use() != 0) return skipped;
+  skipped = walk_skipped(view_, skipped.end, records_max);
+  if (skipped.damaged) skipped.end = retired();
+  if (skipped.end == retired()) return skipped;
+  row_.retired.store(skipped.end, std::memory_order_release);  // R:retired   (one store: die before or after)
   IPCQ_CRASH_POINT("skipped.retired");
-  return true;
+  return skipped;
 }
 
 void Ledger::drop_front() noexcept {
@@ -133,6 +136,7 @@ void Ledger::repair_drop() noexcept {
 bool Ledger::repair() noexcept {
   const std::uint32_t entries = view_.ledger_entries;
   const std::uint64_t floor = retired();
+  if (!can_be_position(view_, floor)) return false;
   repair_drop();
   // 1. Collect what is in use, behind the slots of what is free. Nothing here is trusted but the words and their ranges.
   std::uint32_t used = 0;
@@ -181,7 +185,7 @@ bool Ledger::repair() noexcept {
         IPCQ_CRASH_POINT("repair.cut");
       }
     }
-    if (begin != expected || end <= begin || end - floor > view_.capacity) return false;
+    if (begin != expected || end <= begin || !can_be_range(view_, floor, end)) return false;
     expected = end;
   }
   set_first(0);

@@ -11,6 +11,7 @@
 #include <cstdint>
 
 #include "core/lock.hpp"
+#include "core/ring.hpp"
 #include "core/view.hpp"
 
 namespace ipcq::core {
@@ -71,6 +72,8 @@ class Ledger {
                       : entries_[at(count - 1)].end.load(std::memory_order_relaxed);  // relaxed: under the mutex
   }
 
+  /// Whether the entries in use can be: the first begins at `retired`, the last ends inside the ring.
+  [[nodiscard]] bool can_be() const noexcept;
   /// While the first entry is done: `retired` = its end, then the entry is free. True if `retired` moved: publish space
   /// after unlocking.
   bool retire() noexcept;
@@ -82,8 +85,8 @@ class Ledger {
   std::uint64_t lease(std::uint32_t number, Owner owner, std::uint64_t leased_at) noexcept;
   /// Makes room by merging two neighbouring entries that are both done, or parked alike. False: there are none.
   bool merge() noexcept;
-  /// An empty ledger passes `retired` over skipped records, at most `records_max`. `unfinished`: more may follow.
-  bool pass_skipped(std::uint32_t records_max, bool& unfinished) noexcept;
+  /// An empty ledger passes `retired` over skipped records, at most `records_max`: how far, which may be no way at all.
+  Skipped pass_skipped(std::uint32_t records_max) noexcept;
   /// Finishes an entry that nobody holds: redeliverable or parked → done. Its messages are given up.
   void give_up(std::uint32_t number) noexcept {
     // relaxed: not leased, so ours (W). One store   (die before or after)

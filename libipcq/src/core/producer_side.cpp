@@ -22,7 +22,7 @@ bool repair_producer_side(const View& view) noexcept {
   if (!view.exclusive()) {
     const std::uint64_t position = side.claim.claim_position.load(std::memory_order_relaxed);  // relaxed: under the mutex
     const HeadWindow window(view, position);
-    if (!window) return false;
+    if (!window || !can_be_position(view, position)) return false;
     store_head(window.head(), 0, std::memory_order_release);  // R:publish
   }
   IPCQ_CRASH_POINT("repair.producer");
@@ -54,12 +54,22 @@ Outcome claim_shared(const View& view, ProducerState& producer, std::uint64_t ne
     return flags;
   }
   const std::uint64_t position = side.claim.claim_position.load(std::memory_order_relaxed);  // relaxed: under the mutex
-  if (position + need + view.alignment > producer.limit) {
-    producer.limit = refresh_least_retired(view) + view.capacity;
-    if (position + need + view.alignment > producer.limit) {
-      unlock_producer_side(view);
-      return Outcome::full;
+  Outcome outcome = can_be_position(view, position) ? Outcome::ok : Outcome::damaged;
+  // Behind what this producer saw last is damage too: the limit is then no bound.
+  if (outcome == Outcome::ok &&
+      (position + need + view.alignment > producer.limit || producer.limit - position > view.capacity)) {
+    const std::uint64_t least = refresh_least_retired(view);
+    producer.limit = least + view.capacity;
+    if (!can_be_range(view, least, position)) {
+      outcome = Outcome::damaged;
+      producer.limit = 0;  // the next claim looks again
+    } else if (position + need + view.alignment > producer.limit) {
+      outcome = Outcome::full;
     }
+  }
+  if (outcome != Outcome::ok) {
+    unlock_producer_side(view);
+    return outcome;
   }
   auto& row = view.row(owner_row(producer.owner));
   // 0. where to look for our claim          (die here → the head there is not this owner's: nothing to do)
@@ -105,9 +115,11 @@ Outcome claim_exclusive(const View& view, ProducerState& producer, std::uint64_t
     }
     // relaxed: written under the mutex only.
     const bool ours = view.side().close.exclusive_owner.load(std::memory_order_relaxed) == producer.owner;
-    producer.limit = refresh_least_retired(view) + view.capacity;
+    const std::uint64_t least = refresh_least_retired(view);
     unlock_producer_side(view);
     if (!ours) return Outcome::disowned;  // judged dead (a lost life lock), and a successor took over
+    if (!can_be_range(view, least, position)) return Outcome::damaged;
+    producer.limit = least + view.capacity;
     if (position + need + view.alignment > producer.limit) return Outcome::full;
   }
   // Nothing is written to the ring: the frontier's head stays 0 until commit   (die here → nothing happened)
@@ -156,8 +168,10 @@ Locked lock_producer_side(const View& view, std::int64_t call_deadline_ns) noexc
   std::optional<HeadWindow> window;
   if (!view.exclusive() && view.data_writable == nullptr && mutex.holder_died()) {
     // A repair is due, and it writes where claim_position is: who cannot open that page leaves the repair to others.
-    window.emplace(view, view.side().claim.claim_position.load(std::memory_order_relaxed));  // relaxed: its holder is dead
-    if (!*window) return Locked::timed_out;
+    const std::uint64_t position =
+        view.side().claim.claim_position.load(std::memory_order_relaxed);  // relaxed: its holder is dead
+    window.emplace(view, position);
+    if (!*window && can_be_position(view, position)) return Locked::timed_out;  // else nobody can: the repair says so
   }
   return lock_for_call(view, mutex, call_deadline_ns, [&] { return repair_producer_side(view); });
 }
@@ -288,10 +302,12 @@ bool walk_claim_position(const View& view) noexcept {
   auto& claim = view.side().claim;
   std::uint64_t position = claim.claim_position.load(std::memory_order_relaxed);  // relaxed: under the mutex
   const std::uint64_t begin = position;
+  if (!can_be_position(view, begin)) return false;
   for (;;) {
     const std::uint64_t head = load_head(view, position);  // A:publish
-    if (detail::head_state(head) == RecordState::none) break;
-    const std::uint64_t span = span_of(view, head);
+    if (head == 0) break;
+    // An exclusive producer never writes `claimed`.
+    const std::uint64_t span = detail::head_state(head) == RecordState::claimed ? 0 : span_of(view, head);
     if (span == 0 || position + span - begin > view.capacity) return false;
     const std::uint64_t time = load_time(view, position);
     if (detail::head_state(head) == RecordState::committed && time > claim.last_time.load(std::memory_order_relaxed)) {
@@ -299,6 +315,8 @@ bool walk_claim_position(const View& view) noexcept {
     }
     position += span;
   }
+  // At its end only: what it published last may have been read and retired already.
+  if (!can_be_range(view, refresh_least_retired(view), position)) return false;
   claim.claim_position.store(position, std::memory_order_release);  // R:claim_position
   return true;
 }

@@ -86,8 +86,25 @@ enum class WalkEnd : std::uint8_t {
   frontier,  // nothing here yet
   claimed,   // an open claim; `head` names its owner
   limit,     // as many as were asked for
-  damaged,   // a length that cannot be
+  damaged,   // a length, an owner or a place that cannot be
 };
+
+/// No queue gets there: sums of positions below it with a few rings do not wrap.
+inline constexpr std::uint64_t kPositionMax = std::uint64_t{1} << 63;
+
+/// Whether records begin at such positions.
+[[nodiscard]] inline bool can_be_position(const View& view, std::uint64_t position) noexcept {
+  return position < kPositionMax && (position & (view.alignment - 1)) == 0;
+}
+/// Whether what is unfinished from `begin` on may end at `end`: an end mark always has room behind it.
+[[nodiscard]] inline bool can_be_range(const View& view, std::uint64_t begin, std::uint64_t end) noexcept {
+  return end >= begin && end - begin <= view.capacity - view.alignment && can_be_position(view, begin) &&
+         can_be_position(view, end);
+}
+/// Whether the head of an open claim names a length and an owner that may be; else nobody would ever finish it.
+[[nodiscard]] inline bool can_be_claimed(const View& view, std::uint64_t head) noexcept {
+  return span_of(view, head) != 0 && owner_row(detail::head_high(head)) < view.endpoints_max;
+}
 
 struct Walk {
   std::uint64_t end = 0;         // behind the last record taken
@@ -110,6 +127,11 @@ inline constexpr std::uint32_t kWalkRecordsMax = 4096;
   Walk result;
   std::uint64_t at = begin;
   result.end = begin;
+  if (!can_be_position(view, begin)) {
+    result.why = WalkEnd::damaged;
+    result.stop = begin;
+    return result;
+  }
   for (;;) {
     if (at >= limit || result.messages == max_messages || result.records == kWalkRecordsMax) {
       result.why = WalkEnd::limit;
@@ -119,6 +141,8 @@ inline constexpr std::uint32_t kWalkRecordsMax = 4096;
     const RecordState state = detail::head_state(head);
     if (state == RecordState::none || state == RecordState::claimed) {
       result.why = state == RecordState::none ? WalkEnd::frontier : WalkEnd::claimed;
+      // A frontier that is not all zero (Z), a claim that nobody can have made: no wait for them would ever end.
+      if (state == RecordState::none ? head != 0 : !can_be_claimed(view, head)) result.why = WalkEnd::damaged;
       result.head = head;
       break;
     }
@@ -143,6 +167,45 @@ inline constexpr std::uint32_t kWalkRecordsMax = 4096;
   }
   result.stop = at;
   return result;
+}
+
+/// Whether the stream can end at `closed_at`, for a group that has finished everything before `retired` and whose walk
+/// found less than was asked for. A frontier elsewhere than at the end is none: nothing would ever be claimed there.
+[[nodiscard]] inline bool can_be_end(const View& view, std::uint64_t closed_at, std::uint64_t retired,
+                                     const Walk& range) noexcept {
+  if (closed_at == kNoPosition) return true;
+  if (!can_be_range(view, retired, closed_at)) return false;
+  // Looked at again behind closed_at: the first look may have come before the last claim.
+  return range.why != WalkEnd::frontier || range.stop == closed_at || load_head(view, range.stop) != 0;  // A:publish
+}
+
+struct Skipped {
+  std::uint64_t end = 0;
+  bool unfinished = false;  // `records_max` came first: more may follow
+  bool damaged = false;     // they go on behind everything claimed, or more is claimed than the ring has room for
+};
+
+/// How far skipped records go from `begin`, a position before which a group has finished everything. Where `retired` is
+/// to follow, the ring alone is no bound: skipped records all round would be followed for ever.
+[[nodiscard]] inline Skipped walk_skipped(const View& view, std::uint64_t begin, std::uint32_t records_max) noexcept {
+  Skipped result;
+  result.end = begin;
+  result.damaged = !can_be_position(view, begin);
+  if (result.damaged) return result;
+  for (std::uint32_t records = 0;; ++records) {
+    const std::uint64_t head = load_head(view, result.end);  // A:publish
+    if (detail::head_state(head) != RecordState::skipped) return result;
+    result.unfinished = records == records_max;
+    if (result.unfinished) return result;
+    const std::uint64_t span = span_of(view, head);
+    // A:claim_position, with R:claim_position: who skips has claimed before. Later claims may be seen already.
+    const std::uint64_t claimed = view.side().claim.claim_position.load(std::memory_order_acquire);
+    if (span == 0 || !can_be_range(view, begin, claimed) || span > claimed - result.end) {
+      result.damaged = true;
+      return result;
+    }
+    result.end += span;
+  }
 }
 
 }  // namespace ipcq::core

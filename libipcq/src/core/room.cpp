@@ -14,22 +14,18 @@ namespace {
 constexpr std::uint32_t kRecordsPerTurn = 1024;
 
 bool is_short(const View& view, const layout::GroupRow& row, std::uint64_t end) noexcept {
-  // A:retired, with R:retired. A hint: the claim computes the least again under its mutex.
-  return row.retired.load(std::memory_order_acquire) + view.capacity < end;
+  // A:retired, with R:retired. A hint: the claim computes the least again under its mutex. Short by more than the ring is
+  // damage, which the claim names: no turn would ever make up for it.
+  const std::uint64_t retired = row.retired.load(std::memory_order_acquire);
+  return retired + view.capacity < end && end - retired <= 2 * view.capacity;
 }
 
 // Under the mutex of an exclusive group without a living consumer: `retired` passes skipped records.
 bool pass_skipped_for_absent(const View& view, layout::GroupRow& row) noexcept {
   const std::uint64_t begin = row.retired.load(std::memory_order_relaxed);  // relaxed: nobody else writes it now
-  std::uint64_t at = begin;
-  for (std::uint32_t records = 0; records < kRecordsPerTurn; ++records) {
-    const std::uint64_t head = load_head(view, at);  // A:publish
-    const std::uint64_t span = span_of(view, head);
-    if (detail::head_state(head) != RecordState::skipped || span == 0 || at + span - begin > view.capacity) break;
-    at += span;
-  }
-  if (at == begin) return false;
-  row.retired.store(at, std::memory_order_release);  // R:retired   (one store: die before or after)
+  const Skipped skipped = walk_skipped(view, begin, kRecordsPerTurn);
+  if (skipped.damaged || skipped.end == begin) return false;
+  row.retired.store(skipped.end, std::memory_order_release);  // R:retired   (one store: die before or after)
   IPCQ_CRASH_POINT("skipped.retired");
   return true;
 }
@@ -40,6 +36,7 @@ bool drop_oldest(const View& view, layout::GroupRow& row, Ledger& ledger, std::u
   bool moved = false;
   for (std::uint32_t records = 0; records < kRecordsPerTurn && is_short(view, row, end); ++records) {
     const std::uint64_t at = ledger.retired();
+    if (!can_be_position(view, at)) break;  // damage: whoever leases says so
     layout::LedgerEntry* front = nullptr;
     std::uint64_t limit = at + view.capacity;
     if (ledger.in_use() > 0) {
@@ -106,8 +103,8 @@ bool turn(const View& view, std::uint32_t number, std::uint64_t end, Pass pass) 
     } else {
       Ledger ledger(view, number);
       moved |= ledger.retire();
-      bool unfinished = false;
-      moved |= ledger.pass_skipped(kRecordsPerTurn, unfinished);
+      const std::uint64_t before = ledger.retired();
+      moved |= ledger.pass_skipped(kRecordsPerTurn).end != before;
       if (pass == Pass::drop && overflow_of(row) == Overflow::drop_oldest) {
         moved |= drop_oldest(view, row, ledger, end);
       }

@@ -11,7 +11,7 @@ enum class LockResult : std::uint8_t {
   clean,            ///< held; what it protects is whole
   owner_died,       ///< held; the last holder died inside: repair, then consistent(), or give up by unlock()
   timed_out,        ///< not held; a living (perhaps stopped) holder kept it past the deadline
-  not_recoverable,  ///< not held, and never again: somebody gave up a repair
+  not_recoverable,  ///< not held, and never again: somebody gave up a repair, or the memory is no such mutex (damage)
   error,            ///< not held; misuse or a kernel without robust futexes
 };
 
@@ -50,13 +50,20 @@ class RobustMutex {
   /// recoverable (`holder` 0), or whose holder is not there although the kernel never marked it. One exchange; false if
   /// somebody else is in the mutex meanwhile.
   bool mark_holder_died(std::uint32_t holder) noexcept;
+  /// While the calling thread holds it, and locked none after it: whether the kernel, should the thread die now, would look
+  /// for it in the list that glibc keeps. Not so if a library replaced the thread's list (set_robust_list(2)).
+  [[nodiscard]] bool kernel_would_find_it() const noexcept;
+  /// What makes it robust and shared, in glibc's bits; the same of all that init() has made.
+  [[nodiscard]] int kind() const noexcept;
 
  private:
   pthread_mutex_t mutex_;
 };
 
-/// Whether robust mutexes work in this process: a thread dies holding one and the next locker must be told. Costs one
-/// thread; done once per process, the answer is kept. (A library that calls set_robust_list itself breaks them silently.)
+/// Whether robust mutexes work in this process, and in the calling thread. A thread dies holding one and the next locker
+/// must be told: that costs one thread, is done once per process, and the answer is kept. Then, each time, whether the
+/// kernel still has the list that glibc links this thread's mutexes into: a library that calls set_robust_list itself
+/// breaks them silently. About a microsecond.
 [[nodiscard]] bool robust_mutexes_work() noexcept;
 
 /// Registers a handler that runs in the child of every fork(), for the life of the process. Returns an errno. Here
