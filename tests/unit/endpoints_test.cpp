@@ -115,6 +115,17 @@ TEST_F(EndpointTable, AProcessThatIsGoneOrAnotherIsDead) {
   EXPECT_EQ(core::judge(view_, made.owner), Verdict::dead);
 }
 
+TEST_F(EndpointTable, ALivingProcessThatWasGivenADeadOnesNumberDoesNotKeepHimAlive) {
+  Attached made = attach();
+  made.life.reset();
+  const auto other = static_cast<std::uint32_t>(::getppid());
+  row(made.owner).pid.store(other);
+  row(made.owner).start_time.store(os::start_time(other) + 1);
+  EXPECT_EQ(core::judge(view_, made.owner), Verdict::dead) << "it started at another time";
+  row(made.owner).start_time.store(os::start_time(other));
+  EXPECT_EQ(core::judge(view_, made.owner), Verdict::dead) << "it started at the same time, but has no such queue";
+}
+
 TEST_F(EndpointTable, ARowThatThereIsNotIsNobodysDeath) {
   EXPECT_EQ(core::judge(view_, core::make_owner(200, 1)), Verdict::alive) << "damage is no licence to rob";
 }

@@ -142,6 +142,7 @@ TEST_F(Processes, AChildLivesIsGoneWhenItExitedAndGoneWhenItWasReaped) {
   const auto pid = static_cast<std::uint32_t>(child.pid());
   EXPECT_EQ(os::start_time(pid), started);
   EXPECT_TRUE(os::lives_and_maps(pid, started, file_.id()));
+  EXPECT_FALSE(os::lives_and_maps(pid, started + 1, file_.id())) << "its number was another's before";
   child.stop();
   EXPECT_TRUE(os::lives_and_maps(pid, started, file_.id())) << "stopped is not dead";
   child.kill_without_reaping();
