@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "core/producer_side.hpp"
+#include "core/recovery.hpp"
 #include "fixture.hpp"
 #include "os/life_lock.hpp"
 
@@ -149,6 +150,16 @@ TEST_F(EndpointTable, DiedInTheTablesMutexTheNextOneGoesOn) {
   die_holding(view_.side().table_lock.mutex);
   EXPECT_EQ(attach().result, AttachResult::ok);
   EXPECT_FALSE(segment_.poisoned());
+}
+
+TEST_F(EndpointTable, DiedInTheTablesMutexRecoveryLeavesNoMarkOfIt) {
+  segment_.add_group();
+  auto& mutex = view_.side().table_lock.mutex;
+  die_holding(mutex);
+  ASSERT_TRUE(mutex.holder_died());
+  core::recover(view_);
+  EXPECT_FALSE(mutex.holder_died());
+  EXPECT_EQ(mutex.holder(), 0U);
 }
 
 TEST_F(EndpointTable, ADetachOfARowThatIsAnothersChangesNothing) {
