@@ -63,13 +63,13 @@ Ids read_all(const Queue& queue, const Expectation& expected, bool sent_after) {
     Deliveries got;
     Outcome end = drain(consumer, got);
     try {
-      check_in_order(wanted, got);
+      check_in_order(wanted, got, expected.given_back_late);
       check_end(group.group, end, expected.closed);
     } catch (const Wrong&) {
       // Whoever polls looks for the dead once in a backstop: what came late came within its bound.
       nap_a_backstop();
       end = drain(consumer, got);
-      check_in_order(wanted, got);
+      check_in_order(wanted, got, expected.given_back_late);
       check_end(group.group, end, expected.closed);
     }
     if (group.group == "default") of_default = ids_of(got);

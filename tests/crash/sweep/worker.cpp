@@ -79,6 +79,7 @@ struct Worker::Desk {
 Expectation expectation_of(const Job& job) {
   Expectation expected = operations()[job.operation].expected(job.reached);
   std::uint64_t number = 0;
+  expected.given_back_late = job.later[0].recoverer != Recoverer::none;
   for (const Death& death : job.later) {
     for (GroupExpectation& group : expected.groups) {
       if (death.recoverer == Recoverer::attach) {
