@@ -34,7 +34,7 @@ std::string error_of(const std::function<void()>& call) {
 }
 
 /// Reports what each call comes to in a process whose first thread has another list.
-const ChildRole kReplaces("replaces its robust list", [](Child& self) {
+const ChildRole kReplaces("replaces its robust list", [](Child& self) -> int {
   const Queue before = Queue::open(kQueue);
   std::string in_a_new_thread;
   replace_robust_list();

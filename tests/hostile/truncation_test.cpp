@@ -13,7 +13,7 @@ namespace ipcq::hostile {
 namespace {
 
 /// Leases a message, says so, and reads it when it is told to.
-const ChildRole kReads("reads what is cut off", [](Child& self) {
+const ChildRole kReads("reads what is cut off", [](Child& self) -> int {
   Consumer consumer = Queue::open(kQueue).consumer();
   const Lease lease = consumer.lease({.max_messages = 1, .deadline = now});
   require(static_cast<bool>(lease), "there is no message");

@@ -137,7 +137,8 @@ class FlippedUnderWay : public ::testing::TestWithParam<Kinds> {
     Consumer consumer = queue_->consumer();
     std::mt19937 random(2);
     while (!stop_.load()) {
-      Lease lease = consumer.lease({.max_messages = 1 + random() % 16, .deadline = std::chrono::microseconds(100)});
+      Lease lease = consumer.lease(
+          {.max_messages = 1 + static_cast<std::uint32_t>(random() % 16), .deadline = std::chrono::microseconds(100)});
       if (!lease) {
         note(lease.outcome());
         if (!is_transient(lease.outcome())) return;
@@ -152,7 +153,7 @@ class FlippedUnderWay : public ::testing::TestWithParam<Kinds> {
           note(lease.requeue());
           break;
         case 1:
-          note(lease.ack(1 + random() % lease.size(), now));
+          note(lease.ack(1 + static_cast<std::uint32_t>(random() % lease.size()), now));
           break;
         default:
           note(lease.ack());

@@ -32,20 +32,20 @@ IPCQ_MAY_TOUCH_POISONED inline void store_head(std::atomic<std::uint64_t>& word,
 IPCQ_MAY_TOUCH_POISONED inline void exchange_head(std::atomic<std::uint64_t>& word, std::uint64_t head) noexcept {
   word.exchange(head, std::memory_order_seq_cst);  // R:publish, R:wake
 }
-IPCQ_MAY_TOUCH_POISONED [[nodiscard]] inline bool compare_exchange_head(std::atomic<std::uint64_t>& word,
+[[nodiscard]] IPCQ_MAY_TOUCH_POISONED inline bool compare_exchange_head(std::atomic<std::uint64_t>& word,
                                                                         std::uint64_t& expected,
                                                                         std::uint64_t head) noexcept {
   return word.compare_exchange_strong(expected, head, std::memory_order_seq_cst);  // R:publish, R:wake
 }
 /// A:publish — with R:publish (commit, abort, abandon): payload and inner heads of the batch are visible after it.
-IPCQ_MAY_TOUCH_POISONED [[nodiscard]] inline std::uint64_t load_head(const std::atomic<std::uint64_t>& word) noexcept {
+[[nodiscard]] IPCQ_MAY_TOUCH_POISONED inline std::uint64_t load_head(const std::atomic<std::uint64_t>& word) noexcept {
   return word.load(std::memory_order_acquire);  // A:publish
 }
 [[nodiscard]] inline std::uint64_t load_head(const View& view, std::uint64_t position) noexcept {
   return load_head(record_at(view, position).head);
 }
 /// relaxed: ordered by the head that was read before, or stored after.
-IPCQ_MAY_TOUCH_POISONED [[nodiscard]] inline std::uint64_t load_time(const View& view, std::uint64_t position) noexcept {
+[[nodiscard]] IPCQ_MAY_TOUCH_POISONED inline std::uint64_t load_time(const View& view, std::uint64_t position) noexcept {
   return record_at(view, position).time.load(std::memory_order_relaxed);
 }
 IPCQ_MAY_TOUCH_POISONED inline void store_time(const View& view, std::uint64_t position, std::uint64_t time) noexcept {
