@@ -117,10 +117,10 @@ proctype Consumer(byte me) {
        :: r != NOBODY && to > position ->
           d_step { if :: takeover_retired == position -> was = takeover_count :: else -> was = 0 fi };
 #ifndef M_POSITION_BEFORE_COUNT
-          if :: takeover_retired != position -> takeover_count = 0 :: else fi;        /* step: xjoin.no_count */
+          if :: takeover_retired != position -> takeover_count = 0 :: else fi;        /* step: xcount.none */
 #endif
-          takeover_retired = position;                 /* step: xjoin.position */
-          takeover_count = was + 1;                    /* step: xjoin.count */
+          takeover_retired = position;                 /* step: xcount.position */
+          takeover_count = was + 1;                    /* step: xcount.count */
           d_step { one_by_one_to = to; deliveries = was + 1 }
        :: else ->
           leased_to = position;                        /* step: R:leased_to */
