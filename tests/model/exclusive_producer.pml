@@ -84,11 +84,7 @@ inline finish_close(r, i, to) {
 #endif
         lock_side();
         if
-#ifdef M_CLOSE_NO_RECHECK
-        :: closed_at == NOWHERE ->
-#else
         :: closed && closed_at == NOWHERE && owner_row == r && owner_inc == i ->
-#endif
 #ifndef M_CLOSE_NO_WALK
            walk_claim_position(to);
 #endif
@@ -167,9 +163,7 @@ refused:  skip
        lock_side();
        if :: owner_row == me && owner_inc == incarnation[me] -> d_step { owner_row = NOWHERE; owner_inc = 0 } :: else fi;   /* step: leave.producer, R:takeover */
        GIVE(side);
-#ifndef M_LEAVE_NO_CLOSE
        finish_close(r, i, to);
-#endif
 leave: attached[me] = 0;                               /* step: detach.cleared */
        goto gone
      } unless { killed[me] };
