@@ -62,7 +62,7 @@ class Flipper {
     for (const auto& [begin, end] : spared_) {
       if (at >= begin && at < end) return;
     }
-    const std::uint8_t bits = random() % 2 == 0 ? static_cast<std::uint8_t>(1U << random() % 8) : 0xff;
+    const std::uint8_t bits = random() % 2 == 0 ? static_cast<std::uint8_t>(1U << random() % 8) : std::uint8_t{0xff};
     auto* byte = reinterpret_cast<std::uint8_t*>(bytes_ + at);
     __atomic_fetch_xor(byte, bits, __ATOMIC_RELAXED);
     for (std::uint64_t pauses = random() % 256; pauses > 0; --pauses) __builtin_ia32_pause();

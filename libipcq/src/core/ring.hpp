@@ -89,8 +89,8 @@ enum class WalkEnd : std::uint8_t {
   damaged,   // a length, an owner or a place that cannot be
 };
 
-/// No queue gets there: sums of positions below it with a few rings do not wrap.
-inline constexpr std::uint64_t kPositionMax = std::uint64_t{1} << 63;
+/// No queue gets there: sums of positions below it with sixteen of the largest rings do not wrap.
+inline constexpr std::uint64_t kPositionMax = UINT64_MAX << 43;
 
 /// Whether records begin at such positions.
 [[nodiscard]] inline bool can_be_position(const View& view, std::uint64_t position) noexcept {

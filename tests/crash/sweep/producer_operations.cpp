@@ -89,6 +89,7 @@ Operation filling_the_ring() {
   Operation operation;
   operation.name = "claim that fills the ring, append, commit";
   operation.queue = small_queue();
+  operation.queue.groups = {{.name = "default"}};  // who works beside the child reads for this one
   operation.prepare = [](const QueueAt& at) -> Step {
     const auto producer = keep(at.open().producer());
     return [producer](Progress& progress) {
@@ -100,7 +101,9 @@ Operation filling_the_ring() {
       progress.reached = 1;
     };
   };
-  operation.expected = [](unsigned reached) { return both({done_when(reached == 1, "101-113")}); };
+  operation.expected = [](unsigned reached) {
+    return Expectation{{{"default", {done_when(reached == 1, "101-113")}, false, 0}}, Closed::no};
+  };
   return operation;
 }
 
