@@ -21,7 +21,8 @@ printf 'namespace ipcq { int one() { return 1; } }\nint stray() { return ipcq::o
 
 found=$(strangers "$library")
 [[ -z $found ]] || fail "exported, and not of namespace ipcq:" "$found"
-nm -D --defined-only "$library" | c++filt | grep -q ' ipcq::error_category()' || fail "the public functions are not exported"
+exported=$(nm -D --defined-only "$library" | c++filt)  # whole: grep -q ends early, which would fail a pipe
+grep -q ' ipcq::error_category()' <<<"$exported" || fail "the public functions are not exported"
 
 dynamic=$(readelf --dynamic --wide "$library")
 grep -q 'SONAME.*\[libipcq\.so\.0\]' <<<"$dynamic" || fail "not libipcq.so.0:" "$dynamic"
