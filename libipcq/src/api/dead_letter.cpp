@@ -115,6 +115,7 @@ core::Parked DeadLetters::copy(core::GroupId group, const core::LeaseTaken& take
     if (core::is_closed(target_->view())) return core::Parked::closed;
     ProducerImpl producer(target_, {.wait = WaitStrategy::sleep}, ProducerImpl::Use::dead_letters);
     const core::View& view = origin_.view();
+    const LentReads::Loan loan(origin_.lent_reads(), view.data, view.capacity, taken.begin, taken.end - taken.begin);
     for (std::uint64_t at = taken.begin; at < taken.end;) {
       const std::uint64_t head = core::load_head(view, at);  // A:publish
       const std::uint64_t span = core::span_of(view, head);

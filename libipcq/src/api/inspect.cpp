@@ -213,6 +213,7 @@ const char* reason_text(core::Parked why) noexcept {
 std::uint32_t count_parked(const View& view, std::uint64_t begin, std::uint64_t end) {
   std::uint32_t messages = 0;
   std::uint64_t records = 0;
+  if (!core::can_be_position(view, begin)) return 0;  // damage: whoever leases says so
   for (std::uint64_t at = begin; at < end && records < kInspectRecordsMax; ++records) {
     const std::uint64_t head = core::peek_head(view, at);
     const std::uint64_t span = core::span_of(view, head);

@@ -40,6 +40,25 @@ class LentReads {
     if (readers_ == 1) in_both_copies(ring, capacity, begin, bytes, &os::poison);
   }
 
+  /// What the library itself reads of a range that no lease of the user's covers.
+  class Loan {
+   public:
+    Loan(LentReads& reads, const std::byte* ring, std::uint64_t capacity, std::uint64_t begin, std::uint64_t bytes) noexcept
+        : reads_(reads), ring_(ring), capacity_(capacity), begin_(begin), bytes_(bytes) {
+      reads_.lend(ring_, capacity_, begin_, bytes_);
+    }
+    ~Loan() { reads_.take_back(ring_, capacity_, begin_, bytes_); }
+    Loan(const Loan&) = delete;
+    Loan& operator=(const Loan&) = delete;
+
+   private:
+    LentReads& reads_;
+    const std::byte* ring_;
+    std::uint64_t capacity_;
+    std::uint64_t begin_;
+    std::uint64_t bytes_;
+  };
+
  private:
   // A record is addressed by its offset, so behind the ring's end the first copy is used again; its payload runs on into the
   // second.

@@ -213,6 +213,7 @@ std::shared_ptr<const BlockedBy> ProducerImpl::who_holds_room(std::uint64_t need
 Outcome ProducerImpl::commit(Claim& claim) {
   if (claim.messages_ == 0) return abort(claim);
   const core::View& view = endpoint_.view();
+  os::poison(claim.base_, claim.need_);  // before it is published: its room may be another's claim before we are back
   const Outcome outcome = core::commit(view, state_, claim.position_, claim.need_, claim.used_, claim.first_head_);
   if (outcome == Outcome::ok) {
     auto& counters = endpoint_.counters();
@@ -225,6 +226,7 @@ Outcome ProducerImpl::commit(Claim& claim) {
 }
 
 Outcome ProducerImpl::abort(Claim& claim) noexcept {
+  os::poison(claim.base_, claim.need_);  // as in commit
   const Outcome outcome = core::abort(endpoint_.view(), state_, claim.position_, claim.need_);
   finish(claim);
   return outcome;
@@ -233,7 +235,6 @@ Outcome ProducerImpl::abort(Claim& claim) noexcept {
 void ProducerImpl::forget(Claim& claim) noexcept { finish(claim); }
 
 void ProducerImpl::finish(Claim& claim) noexcept {
-  os::poison(claim.base_, claim.need_);
   claim.impl_ = nullptr;
   claim.finished_ = true;
   claim.bytes_left_ = 0;

@@ -38,7 +38,7 @@ class Segment {
   [[nodiscard]] core::View writable_view();
 
   /// Of the consumers' view.
-  [[nodiscard]] LentReads& lent_reads() noexcept { return lent_reads_; }
+  [[nodiscard]] LentReads& lent_reads() const noexcept { return lent_reads_; }
 
   /// Throws Error{forked} in a child that inherited this.
   void check_usable() const;
@@ -65,7 +65,7 @@ class Segment {
   layout::HeaderCopy header_;
   os::Mapping mapping_;
   core::View view_;
-  LentReads lent_reads_;
+  mutable LentReads lent_reads_;
   std::mutex writable_mutex_;
   std::byte* writable_ = nullptr;
   std::uint32_t generation_;
