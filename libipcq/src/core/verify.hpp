@@ -11,7 +11,7 @@ namespace ipcq::core {
 
 /// An invariant that does not hold.
 struct Finding {
-  const char* invariant;  ///< a stable name, "ledger.tiles"; docs/verify.md lists them all
+  const char* invariant;  ///< a stable name, "ledger.tiles"
   std::uint64_t offset;   ///< of the word in the segment's file
   std::string text;       ///< what is there, and what should be
   /// A state that a death, or a call in progress, may leave: whoever comes next mends it by itself, so it is noted and
