@@ -64,11 +64,11 @@ double seconds() { return std::chrono::duration<double>(std::chrono::steady_cloc
 
 }  // namespace
 
-// The recoverer of `image`, who sends `id` if he sends; he has recovered from the same before, elsewhere.
-Prepare Bench::recoverer_of(Recoverer recoverer, const Image& image, std::uint64_t id) const {
-  return [this, recoverer, &image, id] {
+// The recoverer of `images`, who sends `id` if he sends; he has recovered from the same before, elsewhere.
+Prepare Bench::recoverer_of(Recoverer recoverer, const Images& images, std::uint64_t id) const {
+  return [this, recoverer, &images, id] {
     Progress unused;
-    write_image(warm_, image);
+    write_images(warm_, images);
     recovering(recoverer, warm_, id)(unused);
     return recovering(recoverer, queue_, id);
   };
@@ -81,7 +81,7 @@ Row Bench::sweep_recoverers(Recoverer recoverer, const Sampling& sampling) {
   std::vector<const State*> torn;
   std::set<std::pair<std::uint64_t, std::uint32_t>> seen;
   for (const State& state : all) {
-    if (seen.insert({class_of(state.image), state.reached}).second) torn.push_back(&state);
+    if (seen.insert({class_of(state.images), state.reached}).second) torn.push_back(&state);
   }
   std::shuffle(torn.begin(), torn.end(), random);
   if (sampling.points != 0 && torn.size() > sampling.points) torn.resize(sampling.points);
@@ -91,8 +91,9 @@ Row Bench::sweep_recoverers(Recoverer recoverer, const Sampling& sampling) {
     job.operation = number_;
     job.reached = state->reached;
     job.later[0].recoverer = recoverer;
-    const Prepare prepare = recoverer_of(recoverer, state->image, kMiddle);
-    const std::vector<State> left = step_through(queue_, state->image, prepare);
+    const Prepare prepare = recoverer_of(recoverer, state->images, kMiddle);
+    Path path;
+    const std::vector<State> left = step_through(queue_, state->images, prepare, path);
     const std::uint64_t points = left.back().first + left.back().points;
     row.instructions += points - 1;
     for (const State& one : left) {
@@ -100,16 +101,15 @@ Row Bench::sweep_recoverers(Recoverer recoverer, const Sampling& sampling) {
       ++row.states;
       job.later[0].reached = one.reached;
       job.mode = kModes[turn++ % std::size(kModes)];
-      const Answer answer = survive_copy(job, one.image);
+      const Answer answer = survive_copy(job, one.images);
       row.count(answer.verdict, one.points);
       tell(answer, row.modes + name_of(job.mode) + " on the state at " + std::to_string(state->first), one.first);
     }
     // And one real death.
     const std::uint64_t at = random() % points;
-    write_image(queue_, state->image);
+    write_images(queue_, state->images);
     Tracee victim(prepare);
-    for (std::uint64_t i = 0; i < at && victim.step(); ++i) {
-    }
+    (void)path.lead(victim, at);  // gone astray, it dies where it is
     job.later[0].reached = victim.reached();
     victim.kill();
     const Answer answer = worker_.run(job, queue_, nullptr);
@@ -128,18 +128,19 @@ Row Bench::sweep_recoverers_of_recoverers(std::uint64_t samples, std::uint64_t s
   std::mt19937_64 random(seed + number_);
   const std::vector<State> first = step_through();
   while (row.points < samples) {
+    Path unused;
     const State& torn = first[random() % first.size()];
     Job job;
     job.operation = number_;
     job.reached = torn.reached;
     job.later[0].recoverer = kRecoverers[random() % std::size(kRecoverers)];
     const std::vector<State> second =
-        step_through(queue_, torn.image, recoverer_of(job.later[0].recoverer, torn.image, kMiddle));
+        step_through(queue_, torn.images, recoverer_of(job.later[0].recoverer, torn.images, kMiddle), unused);
     const State& torn_again = second[random() % second.size()];
     job.later[0].reached = torn_again.reached;
     job.later[1].recoverer = kRecoverers[random() % std::size(kRecoverers)];
-    const std::vector<State> third =
-        step_through(queue_, torn_again.image, recoverer_of(job.later[1].recoverer, torn_again.image, kMiddle + 1));
+    const std::vector<State> third = step_through(
+        queue_, torn_again.images, recoverer_of(job.later[1].recoverer, torn_again.images, kMiddle + 1), unused);
     const std::uint64_t points = third.back().first + third.back().points;
     row.instructions += points - 1;
     std::map<std::size_t, std::uint64_t> drawn;
@@ -151,7 +152,7 @@ Row Bench::sweep_recoverers_of_recoverers(std::uint64_t samples, std::uint64_t s
     for (const auto& [number, times] : drawn) {
       job.later[1].reached = third[number].reached;
       job.mode = kModes[random() % std::size(kModes)];
-      const Answer answer = survive_copy(job, third[number].image);
+      const Answer answer = survive_copy(job, third[number].images);
       row.points += times;
       ++row.states;
       row.count(answer.verdict, times);

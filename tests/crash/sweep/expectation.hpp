@@ -62,6 +62,11 @@ enum class Closed : std::uint8_t { no, may, yes };
 struct Expectation {
   std::vector<GroupExpectation> groups;
   Closed closed = Closed::no;
+  /// What the dead-letter queue has in the end; empty: there is none. Moved at least once: the copy of somebody who died
+  /// before he had finished the message is one too many.
+  Items dead_letters = {};
+  /// There is no room in the dead-letter queue until others have emptied it: messages may be parked.
+  bool may_be_parked = false;
   /// Leases of the dead are looked for at most once in a backstop: if a recoverer gave some of them back and died, the
   /// others come when they are found, which may be behind what is new. Each kind is in order by itself then.
   bool given_back_late = false;

@@ -4,6 +4,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -43,17 +44,46 @@ T peek(pid_t pid, std::uintptr_t address) {
   return value;
 }
 
-void mix(std::uint64_t& hash, std::uint64_t value) noexcept {
-  hash ^= value + 0x9e3779b97f4a7c15ULL + (hash << 6) + (hash >> 2);
-  hash *= 0xff51afd7ed558ccdULL;
+// Where a process has the beginning of a file mapped; 0: nowhere.
+std::uintptr_t mapped_at(pid_t pid, os::FileId file) {
+  std::ifstream maps("/proc/" + std::to_string(pid) + "/maps");
+  for (std::string line; std::getline(maps, line);) {
+    unsigned long from = 0;
+    unsigned long offset = 0;
+    unsigned major = 0;
+    unsigned minor = 0;
+    unsigned long long number = 0;
+    if (std::sscanf(line.c_str(), "%lx-%*x %*s %lx %x:%x %llu", &from, &offset, &major, &minor, &number) == 5 &&
+        offset == 0 && number == file.ino && makedev(major, minor) == file.dev)
+      return from;
+  }
+  return 0;
 }
 
-}  // namespace
-
-std::shared_ptr<detail::Segment> QueueAt::segment() const {
-  const detail::Place place = detail::place_of(name, directory);
-  return detail::Segment::map(place, detail::open_file(place, detail::Access::read_write, detail::Depth::whole, {}),
-                              detail::Access::read_write);
+// What the death of a stopped process makes of a file's bytes: walks its list of robust mutexes as the kernel does
+// (kernel/futex/core.c, exit_robust_list) and marks those of them that stand in the file.
+void apply_death(Image& image, pid_t pid, os::FileId file) {
+  const std::uintptr_t control = mapped_at(pid, file);
+  if (control == 0) return;  // none of its mutexes is held
+  std::uintptr_t at = 0;
+  std::size_t length = 0;
+  if (::syscall(SYS_get_robust_list, pid, &at, &length) != 0 || length != sizeof(RobustList)) fail("get_robust_list");
+  const auto list = peek<RobustList>(pid, at);
+  const auto died = [&](std::uintptr_t entry) {
+    const std::uintptr_t futex = (entry & ~kPriorityInheritance) + static_cast<std::uintptr_t>(list.futex_offset);
+    if (futex < control || futex - control > image.size() - sizeof(std::uint32_t)) return;  // another file's
+    std::uint32_t word = 0;
+    std::memcpy(&word, &image[futex - control], sizeof word);
+    if ((word & kThreadId) != static_cast<std::uint32_t>(pid)) return;
+    word = (word & kWaiters) | kOwnerDied;
+    std::memcpy(&image[futex - control], &word, sizeof word);
+  };
+  int entries = 0;
+  for (std::uintptr_t entry = list.first; (entry & ~kPriorityInheritance) != at && ++entries <= kListMax;
+       entry = peek<std::uintptr_t>(pid, entry & ~kPriorityInheritance)) {
+    if (entry != list.pending) died(entry);
+  }
+  if (list.pending != 0) died(list.pending);
 }
 
 Image read_image(const QueueAt& at) {
@@ -74,12 +104,35 @@ void write_image(const QueueAt& at, const Image& image) {
   }
 }
 
+void mix(std::uint64_t& hash, std::uint64_t value) noexcept {
+  hash ^= value + 0x9e3779b97f4a7c15ULL + (hash << 6) + (hash >> 2);
+  hash *= 0xff51afd7ed558ccdULL;
+}
+
+}  // namespace
+
+std::shared_ptr<detail::Segment> QueueAt::segment() const {
+  const detail::Place place = detail::place_of(name, directory);
+  return detail::Segment::map(place, detail::open_file(place, detail::Access::read_write, detail::Depth::whole, {}),
+                              detail::Access::read_write);
+}
+
+Images read_images(const QueueAt& at) {
+  const bool with_dead_letters = ::access(at.dead_letters().path().c_str(), F_OK) == 0;
+  return {read_image(at), with_dead_letters ? read_image(at.dead_letters()) : Image()};
+}
+
+void write_images(const QueueAt& at, const Images& images) {
+  write_image(at, images.queue);
+  if (!images.dead_letters.empty()) write_image(at.dead_letters(), images.dead_letters);
+}
+
 LiveImage::LiveImage(const QueueAt& at) {
   const os::UniqueFd fd(::open(at.path().c_str(), O_RDONLY | O_CLOEXEC));
   struct stat info {};
   if (!fd || ::fstat(fd.get(), &info) != 0) fail(at.path());
   size_ = static_cast<std::size_t>(info.st_size);
-  inode_ = info.st_ino;
+  file_ = {info.st_dev, info.st_ino};
   void* memory = ::mmap(nullptr, size_, PROT_READ, MAP_SHARED, fd.get(), 0);
   if (memory == MAP_FAILED) fail("mmap " + at.path());
   bytes_ = static_cast<std::byte*>(memory);
@@ -94,41 +147,19 @@ bool LiveImage::equals(const Image& image) const noexcept {
 
 Image LiveImage::copy() const { return {bytes_, bytes_ + size_}; }
 
-DeathRule::DeathRule(pid_t pid, ino_t inode) : pid_(pid) {
-  std::ifstream maps("/proc/" + std::to_string(pid) + "/maps");
-  for (std::string line; std::getline(maps, line);) {
-    unsigned long from = 0;
-    unsigned long offset = 0;
-    unsigned long long number = 0;
-    if (std::sscanf(line.c_str(), "%lx-%*x %*s %lx %*s %llu", &from, &offset, &number) == 3 && number == inode &&
-        offset == 0) {
-      control_ = from;
-      return;
-    }
-  }
+LiveImages::LiveImages(const QueueAt& at, bool with_dead_letters, pid_t pid) : queue_(at), pid_(pid) {
+  if (with_dead_letters) dead_letters_.emplace(at.dead_letters());
 }
 
-void DeathRule::apply(Image& image) const {
-  if (control_ == 0) return;  // it has not mapped the file: none of its mutexes is held
-  std::uintptr_t at = 0;
-  std::size_t length = 0;
-  if (::syscall(SYS_get_robust_list, pid_, &at, &length) != 0 || length != sizeof(RobustList)) fail("get_robust_list");
-  const auto list = peek<RobustList>(pid_, at);
-  const auto died = [&](std::uintptr_t entry) {
-    const std::uintptr_t futex = (entry & ~kPriorityInheritance) + static_cast<std::uintptr_t>(list.futex_offset);
-    if (futex < control_ || futex - control_ > image.size() - sizeof(std::uint32_t)) return;  // another queue's
-    std::uint32_t word = 0;
-    std::memcpy(&word, &image[futex - control_], sizeof word);
-    if ((word & kThreadId) != static_cast<std::uint32_t>(pid_)) return;
-    word = (word & kWaiters) | kOwnerDied;
-    std::memcpy(&image[futex - control_], &word, sizeof word);
-  };
-  int entries = 0;
-  for (std::uintptr_t entry = list.first; (entry & ~kPriorityInheritance) != at && ++entries <= kListMax;
-       entry = peek<std::uintptr_t>(pid_, entry & ~kPriorityInheritance)) {
-    if (entry != list.pending) died(entry);
-  }
-  if (list.pending != 0) died(list.pending);
+bool LiveImages::equals(const Images& images) const noexcept {
+  return queue_.equals(images.queue) && (!dead_letters_ || dead_letters_->equals(images.dead_letters));
+}
+
+Images LiveImages::copy() const { return {queue_.copy(), dead_letters_ ? dead_letters_->copy() : Image()}; }
+
+void LiveImages::die(Images& images) const {
+  apply_death(images.queue, pid_, queue_.file());
+  if (dead_letters_) apply_death(images.dead_letters, pid_, dead_letters_->file());
 }
 
 core::View view_of(Image& image) {
@@ -151,7 +182,13 @@ core::View view_of(Image& image) {
   return view;
 }
 
-std::uint64_t class_of(const Image& image) {
+namespace {
+
+// Whether the word is a wall clock's time of these years, in nanoseconds: dead letters say when they were moved. No head of
+// the sweep's has so large a number in its upper half.
+bool is_time(std::uint64_t word) noexcept { return word > 1'700'000'000ULL * 1'000'000'000 && word < UINT64_MAX / 4; }
+
+std::uint64_t class_of_one(const Image& image) {
   Image copy = image;
   const core::View view = view_of(copy);
   const auto clear_mutex = [](os::RobustMutex& mutex) {
@@ -175,6 +212,7 @@ std::uint64_t class_of(const Image& image) {
   for (std::uint32_t i = 0; i < view.groups_max; ++i) {
     auto& group = view.group(i);
     clear_mutex(group.mutex);
+    if (group.parked_tried_ns.load() != 0) group.parked_tried_ns.store(1);
     for (auto* statistic :
          {&group.leased_messages, &group.redelivered_messages, &group.dropped_messages, &group.recovered_leases}) {
       statistic->store(0);
@@ -192,8 +230,16 @@ std::uint64_t class_of(const Image& image) {
   }
   for (std::size_t at = view.control_bytes; at + sizeof word <= copy.size(); at += 2 * sizeof word) {
     std::memcpy(&word, &copy[at], sizeof word);
-    mix(hash, word);
+    mix(hash, is_time(word) ? 0 : word);
   }
+  return hash;
+}
+
+}  // namespace
+
+std::uint64_t class_of(const Images& images) {
+  std::uint64_t hash = class_of_one(images.queue);
+  if (!images.dead_letters.empty()) mix(hash, class_of_one(images.dead_letters));
   return hash;
 }
 

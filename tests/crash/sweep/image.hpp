@@ -8,10 +8,12 @@
 #include <cstdint>
 #include <ipcq/ipcq.hpp>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "api/segment.hpp"
+#include "os/process.hpp"
 
 namespace ipcq::sweep {
 
@@ -23,14 +25,24 @@ struct QueueAt {
   std::string name;
 
   [[nodiscard]] std::string path() const { return directory + "/ipcq." + name; }
+  /// The dead-letter queue beside it, of operations that have one.
+  [[nodiscard]] QueueAt dead_letters() const { return {directory, "dead"}; }
   [[nodiscard]] Queue open() const { return Queue::open(name, {.directory = directory}); }
   /// The inside of the same.
   [[nodiscard]] std::shared_ptr<detail::Segment> segment() const;
 };
 
-[[nodiscard]] Image read_image(const QueueAt& at);
-/// Writes the bytes into the queue's file, which nobody has open, and makes the file if there is none.
-void write_image(const QueueAt& at, const Image& image);
+/// All that an operation works on.
+struct Images {
+  Image queue;
+  Image dead_letters;  ///< empty: there is no such queue
+
+  bool operator==(const Images&) const = default;
+};
+
+[[nodiscard]] Images read_images(const QueueAt& at);
+/// Writes the bytes into the queues' files, which nobody has open, and makes the files if there are none.
+void write_images(const QueueAt& at, const Images& images);
 
 /// The bytes of a queue's file while others write them.
 class LiveImage {
@@ -42,31 +54,33 @@ class LiveImage {
 
   [[nodiscard]] bool equals(const Image& image) const noexcept;
   [[nodiscard]] Image copy() const;
-  [[nodiscard]] ino_t inode() const noexcept { return inode_; }
+  [[nodiscard]] os::FileId file() const noexcept { return file_; }
 
  private:
   std::byte* bytes_ = nullptr;
   std::size_t size_ = 0;
-  ino_t inode_ = 0;
+  os::FileId file_;
 };
 
-/// What a traced, stopped process would leave: walks its list of robust mutexes as the kernel does at its death
-/// (kernel/futex/core.c, exit_robust_list) and marks those of them that stand in the queue's file.
-class DeathRule {
+/// Of both queues, as one traced process sees them.
+class LiveImages {
  public:
-  /// `pid` has the file `inode` mapped from its beginning on.
-  DeathRule(pid_t pid, ino_t inode);
-  /// Marks `image`, a copy of the file taken since the process stopped. Throws std::runtime_error if its list is not to
-  /// be read.
-  void apply(Image& image) const;
+  LiveImages(const QueueAt& at, bool with_dead_letters, pid_t pid);
+
+  [[nodiscard]] bool equals(const Images& images) const noexcept;
+  [[nodiscard]] Images copy() const;
+  /// Changes `images`, copies taken since the process stopped, as its death would. Throws std::runtime_error if that
+  /// cannot be told.
+  void die(Images& images) const;
 
  private:
+  LiveImage queue_;
+  std::optional<LiveImage> dead_letters_;
   pid_t pid_;
-  std::uintptr_t control_ = 0;  // where the child has the control area
 };
 
 /// A number that is equal for states that differ only in who and when: process and thread numbers, times, statistics.
-[[nodiscard]] std::uint64_t class_of(const Image& image);
+[[nodiscard]] std::uint64_t class_of(const Images& images);
 
 /// Moves an empty, unused queue so that its next claim is at `position`.
 void move_to(Image& image, std::uint64_t position);

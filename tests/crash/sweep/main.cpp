@@ -14,6 +14,7 @@
 #include <filesystem>
 #include <functional>
 #include <new>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -41,6 +42,7 @@ With depth 2 whoever recovers dies at every instruction too, with depth 3 whoeve
   --depth N         1 (default), 2 or 3
   --samples N       depth 3: of each operation
   --only TEXT       operations with TEXT in their name
+  --at N            depth 1: at this instruction alone, as a failure names it
   --mode MODES      of RACPQ, and N for making, opening and removing a queue (default all)
   --part N/M        the N-th of M parts
   --jobs N          processes (default 1)
@@ -55,6 +57,7 @@ struct Options {
   std::uint64_t points = 4;
   std::uint64_t depth = 1;
   std::uint64_t samples = 3000;
+  std::optional<std::uint64_t> at;
   std::string only;
   std::string modes = "RACPQN";
   std::uint64_t part = 1;
@@ -74,19 +77,13 @@ std::uint64_t number(const char* text) {
 Options parse(int count, char** arguments) {
   Options options;
   if (const char* seed = std::getenv("IPCQ_TEST_SEED"); seed != nullptr) options.seed = number(seed);
-  const option known[] = {{"exhaustive", no_argument, nullptr, 'x'},
-                          {"points", required_argument, nullptr, 'n'},
-                          {"depth", required_argument, nullptr, 'd'},
-                          {"samples", required_argument, nullptr, 'c'},
-                          {"only", required_argument, nullptr, 'o'},
-                          {"mode", required_argument, nullptr, 'm'},
-                          {"part", required_argument, nullptr, 'p'},
-                          {"jobs", required_argument, nullptr, 'j'},
-                          {"progress", required_argument, nullptr, 'f'},
-                          {"seed", required_argument, nullptr, 's'},
-                          {"list", no_argument, nullptr, 'l'},
-                          {"help", no_argument, nullptr, 'h'},
-                          {nullptr, 0, nullptr, 0}};
+  const option known[] = {{"exhaustive", no_argument, nullptr, 'x'},  {"points", required_argument, nullptr, 'n'},
+                          {"depth", required_argument, nullptr, 'd'}, {"samples", required_argument, nullptr, 'c'},
+                          {"only", required_argument, nullptr, 'o'},  {"at", required_argument, nullptr, 'a'},
+                          {"mode", required_argument, nullptr, 'm'},  {"part", required_argument, nullptr, 'p'},
+                          {"jobs", required_argument, nullptr, 'j'},  {"progress", required_argument, nullptr, 'f'},
+                          {"seed", required_argument, nullptr, 's'},  {"list", no_argument, nullptr, 'l'},
+                          {"help", no_argument, nullptr, 'h'},        {nullptr, 0, nullptr, 0}};
   for (int one = 0; (one = ::getopt_long(count, arguments, "h", known, nullptr)) != -1;) {
     switch (one) {
       case 'x':
@@ -103,6 +100,9 @@ Options parse(int count, char** arguments) {
         break;
       case 'o':
         options.only = optarg;
+        break;
+      case 'a':
+        options.at = number(optarg);
         break;
       case 'm':
         options.modes = optarg;
@@ -154,6 +154,7 @@ std::vector<Task> tasks_of(const Options& options) {
   Sampling sampling;
   sampling.points = options.exhaustive ? 0 : options.points;
   sampling.seed = options.seed;
+  sampling.at = options.at;
   std::vector<Mode> killed;
   std::string killed_names;
   for (const Mode mode : {Mode::recover, Mode::attach, Mode::consumer}) {
@@ -191,7 +192,7 @@ std::vector<Task> tasks_of(const Options& options) {
       });
     }
   }
-  if (options.depth == 1 && has('N')) {
+  if (options.depth == 1 && has('N') && !options.at) {
     for (const Naming what : kNamings) {
       if (!chosen(name_of(what))) continue;
       tasks.push_back({name_of(what), "R", [what, sampling](Bench&, const std::string& directory) {

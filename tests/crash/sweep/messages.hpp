@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <cstring>
 #include <ipcq/ipcq.hpp>
+#include <optional>
+#include <span>
 #include <string>
 
 #include "crash/sweep/expectation.hpp"
@@ -27,13 +29,15 @@ inline void append(Claim& claim, std::uint64_t id, std::size_t bytes = kPayload)
   std::memcpy(payload.data() + bytes - sizeof check, &check, sizeof check);
 }
 
-/// The number of a message. Throws Wrong if its two ends do not belong together.
+/// The number of a message, also of a dead letter. Throws Wrong if its two ends do not belong together.
 inline std::uint64_t id_of(const Message& message) {
-  require(message.payload.size() >= kPayload, "a message of " + std::to_string(message.payload.size()) + " bytes");
+  const std::optional<DeadLetter> letter = dead_letter(message);
+  const std::span<const std::byte> payload = letter ? letter->payload : message.payload;
+  require(payload.size() >= kPayload, "a message of " + std::to_string(payload.size()) + " bytes");
   std::uint64_t id = 0;
   std::uint64_t check = 0;
-  std::memcpy(&id, message.payload.data(), sizeof id);
-  std::memcpy(&check, message.payload.data() + message.payload.size() - sizeof check, sizeof check);
+  std::memcpy(&id, payload.data(), sizeof id);
+  std::memcpy(&check, payload.data() + payload.size() - sizeof check, sizeof check);
   require(check == ~id, "message " + std::to_string(id) + " is torn");
   return id;
 }

@@ -198,7 +198,7 @@ Row sweep_naming(const std::string& parent, Naming what, const Sampling& samplin
                  const std::function<void(const std::string&)>& report) {
   const auto began = std::chrono::steady_clock::now();
   const QueueAt at{parent + "/names", "named"};
-  const QueueAt warm{parent + "/warm", "warm"};
+  const QueueAt warm{parent + "/names-warm", "warm"};
   ::mkdir(at.directory.c_str(), 0700);
   ::mkdir(warm.directory.c_str(), 0700);
   const auto fresh = [&] {

@@ -18,7 +18,7 @@ enum class Beside : std::uint8_t { no, yes };
 struct Operation {
   std::string name;
   CreateOptions queue;
-  /// What is in the queue before, done by a process of its own. It may leave by _exit: what it holds then is a dead
+  /// What is in the queue before, done by a process of its own, which makes the dead-letter queue if there is to be one. It may leave by _exit: what it holds then is a dead
   /// owner's.
   std::function<void(const QueueAt&)> set_up = [](const QueueAt&) {};
   /// By hand, on the bytes of what was set up.

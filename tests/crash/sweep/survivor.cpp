@@ -3,6 +3,7 @@
 #include <time.h>
 
 #include <algorithm>
+#include <optional>
 #include <vector>
 
 #include "core/recovery.hpp"
@@ -11,6 +12,12 @@
 
 namespace ipcq::sweep {
 namespace {
+
+Doing* g_doing = nullptr;
+
+void doing(const char* what) noexcept {
+  if (g_doing != nullptr) g_doing->store(what);
+}
 
 // 13 of these are a claim of capacity - 16, the largest there is.
 constexpr std::size_t kThirteenth = (kCapacity - 16) / 13 - 16;
@@ -51,6 +58,7 @@ void check_end(const std::string& group, Outcome end, Closed closed) {
 
 // Reads every group to its end as a sole consumer and compares.
 Ids read_all(const Queue& queue, const Expectation& expected, bool sent_after) {
+  doing("reading all");
   Ids of_default;
   const std::vector<std::string> names = groups_of(queue);
   for (const GroupExpectation& group : expected.groups) {
@@ -80,6 +88,7 @@ Ids read_all(const Queue& queue, const Expectation& expected, bool sent_after) {
 
 // Every row that is left, so that the dead's are among them: read-only views where producers are exclusive.
 void take_all_rows(const Queue& queue, Closed closed) {
+  doing("attaching to every row");
   const QueueInfo info = queue.inspect();
   const bool producers = info.producers == ProducerMode::shared && closed == Closed::no;
   std::string shared_group;
@@ -118,6 +127,7 @@ void expect_closed(const Queue& queue) {
 
 // Life goes on: batches of growing size around the ring, then the largest claim there is, each read by every group.
 void go_on(const Queue& queue) {
+  doing("going on");
   if (queue.closed()) queue.reopen();
   require(!queue.closed(), "reopened, and closed");
   Producer producer = queue.producer();
@@ -150,11 +160,53 @@ void go_on(const Queue& queue) {
   all_get(largest);
 }
 
+// The dead-letter queue, with what was found in it so far.
+class DeadLetterQueue {
+ public:
+  explicit DeadLetterQueue(const QueueAt& source)
+      : source_(source.segment()), segment_(source.dead_letters().segment()), queue_(source.dead_letters().open()) {}
+
+  [[nodiscard]] const Queue& queue() const noexcept { return queue_; }
+  [[nodiscard]] const core::View& view() const noexcept { return segment_->view(); }
+
+  void empty() {
+    Consumer consumer = queue_.consumer();
+    const Outcome end = drain(consumer, found_);
+    require(end == Outcome::empty, std::string("the dead-letter queue, drained, answers ") + to_string(end));
+  }
+  // As if a second had passed: what is parked is tried again by the next who leases.
+  void let_a_second_pass() const {
+    const core::View& view = source_->view();
+    for (std::uint32_t i = 0; i < view.groups_max; ++i) {
+      auto& tried = view.group(i).parked_tried_ns;
+      if (tried.load() != 0) tried.store(1);
+    }
+  }
+  void check(const Expectation& expected, const Queue& source) {
+    empty();
+    for (const GroupInfo& group : source.inspect().groups)
+      require(group.parked_messages == 0, "a message is parked though there is room in the dead-letter queue");
+    try {
+      check_in_order({"default", expected.dead_letters}, found_, false);
+    } catch (const Wrong& wrong) {
+      throw Wrong(std::string("dead letters: ") + wrong.what());
+    }
+  }
+
+ private:
+  std::shared_ptr<detail::Segment> source_;
+  std::shared_ptr<detail::Segment> segment_;
+  Queue queue_;
+  Deliveries found_;
+};
+
 bool busy(Errc code) noexcept {
   return code == Errc::timed_out || code == Errc::in_use || code == Errc::closed || code == Errc::no_such_group;
 }
 
 }  // namespace
+
+void say_doing_to(Doing* doing) noexcept { g_doing = doing; }
 
 const char* name_of(Mode mode) noexcept {
   constexpr const char* kNames[] = {"R", "A", "C", "P", "Q"};
@@ -164,14 +216,19 @@ const char* name_of(Mode mode) noexcept {
 Ids survive(const QueueAt& at, Mode mode, const Expectation& expected) {
   const Queue queue = at.open();
   Ids got;
-  {
-    const std::shared_ptr<detail::Segment> segment = at.segment();
+  std::optional<DeadLetterQueue> letters;
+  if (!expected.dead_letters.empty()) letters.emplace(at);
+  doing("verifying and recovering");
+  const auto verify_and_recover = [&](const QueueAt& one) {
+    const std::shared_ptr<detail::Segment> segment = one.segment();
     check_mendable(segment->view());
     if (mode == Mode::recover) {
       core::recover(segment->view());
       check_recovered(segment->view());
     }
-  }
+  };
+  verify_and_recover(at);
+  if (letters) verify_and_recover(at.dead_letters());
   bool sent = false;
   const bool closed = queue.closed();
   require(!closed || expected.closed != Closed::no, "the queue is closed");
@@ -195,23 +252,52 @@ Ids survive(const QueueAt& at, Mode mode, const Expectation& expected) {
       }
     }
   }
+  if (expected.may_be_parked) {
+    letters->empty();
+    letters->let_a_second_pass();
+  }
   got = read_all(queue, wanted, sent);
   if (closed) expect_closed(queue);
-  go_on(queue);
-  const std::shared_ptr<detail::Segment> segment = at.segment();
-  core::recover(segment->view());  // rows of the dead that nobody needed
-  check_recovered(segment->view());
+  const auto go_on_and_recover = [](const QueueAt& one) {
+    go_on(one.open());
+    const std::shared_ptr<detail::Segment> segment = one.segment();
+    core::recover(segment->view());  // rows of the dead that nobody needed
+    check_recovered(segment->view());
+  };
+  if (letters) {
+    letters->check(expected, queue);
+    if (mode == Mode::attach) take_all_rows(letters->queue(), Closed::no);
+    go_on_and_recover(at.dead_letters());
+  }
+  go_on_and_recover(at);
   return got;
 }
 
-Interlude work_beside(const QueueAt& at) {
+Interlude work_beside(const QueueAt& at, bool with_dead_letters) {
   Interlude done;
+  doing("opening, recovering");
   const Queue queue = at.open();
   core::recover(at.segment()->view());
   constexpr std::chrono::milliseconds kMoment{2};
+  if (with_dead_letters) {
+    doing("claiming in the dead-letter queue");
+    core::recover(at.dead_letters().segment()->view());
+    try {
+      Producer producer = at.dead_letters().open().producer();
+      Claim claim = producer.claim({.messages = 1, .bytes = kPayload}, kMoment);
+      const Outcome outcome = claim.outcome();
+      require(outcome == Outcome::ok || outcome == Outcome::blocked || outcome == Outcome::full,
+              std::string("claim in the dead-letter queue beside a stopped process: ") + to_string(outcome));
+    } catch (const Error& error) {
+      if (!busy(error.errc())) throw;
+    }
+  }
   try {
+    doing("attaching a producer");
     Producer producer = queue.producer();
+    doing("claiming");
     Claim claim = producer.claim({.messages = 1, .bytes = kPayload}, kMoment);
+    doing("committing, detaching");
     const Outcome outcome = claim.outcome();
     if (outcome == Outcome::ok) {
       append(claim, kAfter);
@@ -225,8 +311,11 @@ Interlude work_beside(const QueueAt& at) {
     if (!busy(error.errc())) throw;
   }
   try {
+    doing("attaching a consumer");
     Consumer consumer = queue.consumer("default");
+    doing("leasing");
     Lease lease = consumer.lease({.max_messages = 2, .deadline = kMoment});
+    doing("acking, detaching");
     const Outcome outcome = lease.outcome();
     if (outcome == Outcome::ok) {
       for (const Message& message : lease) done.acked.push_back(id_of(message));
@@ -243,12 +332,22 @@ Interlude work_beside(const QueueAt& at) {
 }
 
 void settle(const QueueAt& at, const Interlude& before, const Expectation& expected) {
+  doing("opening, recovering");
   const Queue queue = at.open();
   core::recover(at.segment()->view());
   check_recovered(at.segment()->view());
+  std::optional<DeadLetterQueue> letters;
+  if (!expected.dead_letters.empty()) {
+    letters.emplace(at);
+    core::recover(letters->view());
+    check_recovered(letters->view());
+    letters->empty();
+    letters->let_a_second_pass();  // what was moved while the child held the dead-letter queue is parked
+  }
   const bool closed = queue.closed();
   require(!closed || expected.closed != Closed::no, "the queue is closed");
   require(closed || expected.closed != Closed::yes, "the queue is not closed");
+  doing("reading all");
   const std::vector<std::string> names = groups_of(queue);
   for (const GroupExpectation& group : expected.groups) {
     const bool there = std::find(names.begin(), names.end(), group.group) != names.end();
@@ -270,6 +369,11 @@ void settle(const QueueAt& at, const Interlude& before, const Expectation& expec
     Ids all = ids_of(got);
     if (group.group == "default") all.insert(all.end(), before.acked.begin(), before.acked.end());
     check_as_set(wanted, all);
+  }
+  if (letters) {
+    letters->check(expected, queue);
+    go_on(letters->queue());
+    check_recovered(letters->view());
   }
   go_on(queue);
   check_recovered(at.segment()->view());

@@ -1,6 +1,7 @@
 // The survivors: what others find in a queue in which somebody has died, or stands still.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <string>
 
@@ -18,6 +19,10 @@ enum class Mode : std::uint8_t {
 };
 [[nodiscard]] const char* name_of(Mode mode) noexcept;
 
+/// Where a survivor says what it is at, for the report of one that hangs: a literal, which a fork reads at the same place.
+using Doing = std::atomic<const char*>;
+void say_doing_to(Doing* doing) noexcept;
+
 /// Message of a survivor that sends before it reads.
 inline constexpr std::uint64_t kAfter = 700;
 
@@ -31,7 +36,7 @@ struct Interlude {
 };
 /// Modes P and Q, the middle: recover, claim, commit, lease, ack beside a stopped living process, none of it without a
 /// bound. Throws Wrong for any answer that is not one of those for a busy or an idle queue.
-Interlude work_beside(const QueueAt& at);
+Interlude work_beside(const QueueAt& at, bool with_dead_letters);
 /// Modes P and Q, the end: the child has come to its end or is dead. Every message once.
 void settle(const QueueAt& at, const Interlude& before, const Expectation& expected);
 

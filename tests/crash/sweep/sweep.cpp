@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <filesystem>
 #include <map>
 #include <random>
 #include <stdexcept>
@@ -15,6 +16,7 @@ namespace {
 // Evenly over [0, count), from a random beginning.
 std::vector<std::uint64_t> sample(std::uint64_t count, const Sampling& sampling, std::mt19937_64& random) {
   std::vector<std::uint64_t> chosen;
+  if (sampling.at) return {std::min(*sampling.at, count - 1)};
   const std::uint64_t wanted = sampling.points == 0 ? count : std::min(count, sampling.points);
   if (wanted == 0) return chosen;
   const double stride = static_cast<double>(count) / static_cast<double>(wanted);
@@ -25,16 +27,31 @@ std::vector<std::uint64_t> sample(std::uint64_t count, const Sampling& sampling,
   return chosen;
 }
 
+// One place of an operation is one of its states.
+Sampling of_states(const std::vector<State>& states, Sampling sampling) {
+  if (!sampling.at) return sampling;
+  std::uint64_t number = 0;
+  while (number + 1 < states.size() && states[number + 1].first <= *sampling.at) ++number;
+  sampling.at = number;
+  return sampling;
+}
+
 double seconds() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
 }  // namespace
 
-Bench::Bench(std::string directory) : queue_{directory, "queue"}, warm_{directory, "warm"}, copy_{directory, "copy"} {}
+Bench::Bench(const std::string& directory)
+    : queue_{directory + "/queue", "q"}, warm_{directory + "/warm", "q"}, copy_{directory + "/copy", "q"} {
+  for (const QueueAt& at : {queue_, warm_, copy_}) std::filesystem::create_directories(at.directory);
+}
 
 void Bench::set_up(std::uint32_t operation) {
   number_ = operation;
   const Operation& what = operations()[operation];
-  ::unlink(queue_.path().c_str());
+  for (const QueueAt& at : {queue_, warm_, copy_}) {
+    ::unlink(at.path().c_str());
+    ::unlink(at.dead_letters().path().c_str());
+  }
   const pid_t pid = ::fork();
   if (pid == 0) {
     try {
@@ -51,13 +68,13 @@ void Bench::set_up(std::uint32_t operation) {
   int status = 0;
   if (pid < 0 || ::waitpid(pid, &status, 0) != pid || !WIFEXITED(status) || WEXITSTATUS(status) != 0)
     throw std::runtime_error("the set-up of '" + what.name + "' failed");
-  template_ = read_image(queue_);
-  what.touch_up(template_);
+  template_ = read_images(queue_);
+  what.touch_up(template_.queue);
 }
 
 std::unique_ptr<Tracee> Bench::child() const {
-  write_image(queue_, template_);
-  write_image(warm_, template_);
+  write_images(queue_, template_);
+  write_images(warm_, template_);
   const auto& prepare = operations()[number_].prepare;
   return std::make_unique<Tracee>([&] {
     // Once in another queue: the stepped operation then finds every symbol bound, page touched and static made.
@@ -67,28 +84,37 @@ std::unique_ptr<Tracee> Bench::child() const {
   });
 }
 
-std::vector<State> Bench::step_through(const QueueAt& at, const Image& image, const Prepare& prepare) {
-  write_image(at, image);
+std::unique_ptr<Tracee> Bench::child_at(std::uint64_t instruction) const {
+  std::unique_ptr<Tracee> moved = child();
+  if (path_.lead(*moved, instruction)) return moved;
+  moved = child();
+  for (std::uint64_t i = 0; i < instruction && moved->step(); ++i) {
+  }
+  return moved;
+}
+
+std::vector<State> Bench::step_through(const QueueAt& at, const Images& images, const Prepare& prepare, Path& path) {
+  write_images(at, images);
   Tracee child(prepare);
-  const LiveImage live(at);
-  const DeathRule rule(child.pid(), live.inode());
+  const LiveImages live(at, !images.dead_letters.empty(), child.pid());
   std::vector<State> states;
-  Image last;
+  Images last;
   for (std::uint64_t done = 0;; ++done) {
     if (states.empty() || states.back().reached != child.reached() || !live.equals(last)) {
       last = live.copy();
       states.push_back({done, 1, child.reached(), last});
-      rule.apply(states.back().image);
+      live.die(states.back().images);
     } else {
       ++states.back().points;
     }
+    if (!child.done()) path.add(child.address());
     if (child.done() || !child.step()) {
       if (!child.failure().empty()) throw std::runtime_error(child.failure());
       if (child.pid() < 0) throw std::runtime_error("the child ended inside its operation");
       if (!live.equals(last) || states.back().reached != child.reached()) {
         last = live.copy();
         states.push_back({done + 1, 1, child.reached(), last});
-        rule.apply(states.back().image);
+        live.die(states.back().images);
       }
       break;
     }
@@ -97,14 +123,18 @@ std::vector<State> Bench::step_through(const QueueAt& at, const Image& image, co
   return states;
 }
 
-std::vector<State> Bench::step_through() const {
+std::vector<State> Bench::step_through() {
   const auto& prepare = operations()[number_].prepare;
-  write_image(warm_, template_);
-  return step_through(queue_, template_, [&] {
-    Progress unused;
-    prepare(warm_)(unused);
-    return prepare(queue_);
-  });
+  write_images(warm_, template_);
+  path_ = {};
+  return step_through(
+      queue_, template_,
+      [&] {
+        Progress unused;
+        prepare(warm_)(unused);
+        return prepare(queue_);
+      },
+      path_);
 }
 
 Row Bench::begin_row(const std::string& modes) const {
@@ -115,7 +145,7 @@ Row Bench::begin_row(const std::string& modes) const {
   return row;
 }
 
-Answer Bench::survive_copy(const Job& job, const Image& image) { return worker_.run(job, copy_, &image); }
+Answer Bench::survive_copy(const Job& job, const Images& images) { return worker_.run(job, copy_, &images); }
 
 void Bench::tell(const Answer& answer, const std::string& mode, std::uint64_t at) {
   if (answer.verdict == Verdict::ok) return;
@@ -124,12 +154,10 @@ void Bench::tell(const Answer& answer, const std::string& mode, std::uint64_t at
 }
 
 Answer Bench::kill_for_real(Job& job, std::uint64_t at, std::uint64_t& left) {
-  const std::unique_ptr<Tracee> victim = child();
-  for (std::uint64_t i = 0; i < at && victim->step(); ++i) {
-  }
+  const std::unique_ptr<Tracee> victim = child_at(at);
   job.reached = victim->reached();
   victim->kill();
-  left = class_of(read_image(queue_));
+  left = class_of(read_images(queue_));
   return worker_.run(job, queue_, nullptr);
 }
 
@@ -146,24 +174,22 @@ Row Bench::sweep_killed(const std::vector<Mode>& modes, const Sampling& sampling
 
   // What each kind of state came to, by mode: a real death that leaves the same must come to the same.
   std::map<std::pair<std::uint64_t, Mode>, Ids> known;
-  for (const std::uint64_t number : sample(states.size(), sampling, random)) {
+  for (const std::uint64_t number : sample(states.size(), of_states(states, sampling), random)) {
     const State& state = states[number];
     row.points += state.points;
     ++row.states;
     job.reached = state.reached;
     for (const Mode mode : modes) {
       job.mode = mode;
-      const Answer answer = survive_copy(job, state.image);
+      const Answer answer = survive_copy(job, state.images);
       row.count(answer.verdict, state.points);
       tell(answer, name_of(mode), state.first);
-      known[{class_of(state.image), mode}] = answer.got;
+      known[{class_of(state.images), mode}] = answer.got;
     }
   }
 
-  Sampling of_kills = sampling;
-  if (of_kills.points == 0) of_kills.points = (points + sampling.kill_every - 1) / sampling.kill_every;
   std::size_t turn = random();
-  for (const std::uint64_t at : sample(points, of_kills, random)) {
+  for (const std::uint64_t at : sample(points, sampling, random)) {
     job.mode = modes[turn++ % modes.size()];
     std::uint64_t left = 0;
     Answer answer = kill_for_real(job, at, left);
@@ -184,13 +210,15 @@ Row Bench::sweep_stopped(Mode mode, const Sampling& sampling) {
   Row row = begin_row(name_of(mode));
   std::mt19937_64 random(sampling.seed + number_);
   const std::unique_ptr<Tracee> first = child();
-  while (first->step()) ++row.instructions;
+  path_ = {};
+  do {
+    path_.add(first->address());
+  } while (first->step());
+  row.instructions = path_.size();
   if (!first->failure().empty()) throw std::runtime_error(first->failure());
   first->kill();
   for (const std::uint64_t at : sample(row.instructions + 1, sampling, random)) {
-    const std::unique_ptr<Tracee> stopped = child();
-    for (std::uint64_t i = 0; i < at && stopped->step(); ++i) {
-    }
+    const std::unique_ptr<Tracee> stopped = child_at(at);
     ++row.points;
     ++row.kills;
     Job job;

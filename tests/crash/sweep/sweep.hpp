@@ -3,10 +3,12 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "crash/sweep/operation.hpp"
+#include "crash/sweep/path.hpp"
 #include "crash/sweep/worker.hpp"
 
 namespace ipcq::sweep {
@@ -32,7 +34,7 @@ struct Row {
 struct Sampling {
   std::uint64_t points = 0;  ///< of each operation and mode; 0: all
   std::uint64_t seed = 1;
-  std::uint64_t kill_every = 10;  ///< of the points of R, A and C, so many are real SIGKILLs of a child of their own
+  std::optional<std::uint64_t> at;  ///< this one alone
 };
 
 /// What the segment was between two instructions.
@@ -40,22 +42,25 @@ struct State {
   std::uint64_t first = 0;  ///< instructions done when it came to be
   std::uint64_t points = 1;
   std::uint32_t reached = 0;
-  Image image;  ///< as the kernel leaves it when the child dies
+  Images images;  ///< as the kernel leaves it when the child dies
 };
 
 /// Where the sweeps of one process work.
 class Bench {
  public:
-  explicit Bench(std::string directory);
+  explicit Bench(const std::string& directory);
 
   /// Makes the operation's queue and keeps its bytes.
   void set_up(std::uint32_t operation);
   /// A child that stands before the operation, in a fresh queue; it has done it before, in another.
   [[nodiscard]] std::unique_ptr<Tracee> child() const;
+  /// The same, moved on to an instruction.
+  [[nodiscard]] std::unique_ptr<Tracee> child_at(std::uint64_t instruction) const;
   /// Steps through the operation. All states it leaves, in order.
-  [[nodiscard]] std::vector<State> step_through() const;
-  /// The same of any child in a queue of these bytes.
-  [[nodiscard]] static std::vector<State> step_through(const QueueAt& at, const Image& image, const Prepare& prepare);
+  [[nodiscard]] std::vector<State> step_through();
+  /// The same of any child in a queue of these bytes. `path`: the way it took.
+  [[nodiscard]] static std::vector<State> step_through(const QueueAt& at, const Images& images, const Prepare& prepare,
+                                                       Path& path);
 
   Row sweep_killed(const std::vector<Mode>& modes, const Sampling& sampling);
   Row sweep_stopped(Mode mode, const Sampling& sampling);
@@ -69,8 +74,8 @@ class Bench {
 
  private:
   [[nodiscard]] Row begin_row(const std::string& modes) const;
-  [[nodiscard]] Prepare recoverer_of(Recoverer recoverer, const Image& image, std::uint64_t id) const;
-  Answer survive_copy(const Job& job, const Image& image);
+  [[nodiscard]] Prepare recoverer_of(Recoverer recoverer, const Images& images, std::uint64_t id) const;
+  Answer survive_copy(const Job& job, const Images& images);
   /// A child dies at this instruction, others survive it. `left`: the class of what it left.
   Answer kill_for_real(Job& job, std::uint64_t at, std::uint64_t& left);
   void tell(const Answer& answer, const std::string& mode, std::uint64_t at);
@@ -80,7 +85,8 @@ class Bench {
   QueueAt copy_;
   Worker worker_;
   std::uint32_t number_ = 0;
-  Image template_;
+  Images template_;
+  Path path_;  ///< the operation's, since the last step_through()
 };
 
 }  // namespace ipcq::sweep

@@ -4,11 +4,13 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
+#include <sys/user.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstddef>
 #include <cstring>
 #include <exception>
 #include <new>
@@ -57,8 +59,9 @@ Tracee::Tracee(const Prepare& prepare) {
   if (pid_ < 0) throw std::system_error(errno, std::generic_category(), "fork");
   if (pid_ == 0) run(prepare, *progress_);
   int status = 0;
-  ::waitpid(pid_, &status, 0);
-  // The preparation may be interrupted by signals of its own; there are none but SIGTRAP here.
+  while (::waitpid(pid_, &status, 0) == pid_ && WIFSTOPPED(status) && WSTOPSIG(status) != SIGTRAP) {
+    ::ptrace(PTRACE_CONT, pid_, nullptr, nullptr);  // as in resume()
+  }
   if (WIFSTOPPED(status) && WSTOPSIG(status) == SIGTRAP && progress_->phase.load() == Progress::Phase::running) return;
   if (!WIFSTOPPED(status)) pid_ = -1;
   const std::string why = progress_->error;
@@ -75,15 +78,52 @@ std::string Tracee::failure() const {
 }
 
 bool Tracee::resume(int request) {
-  if (::ptrace(static_cast<__ptrace_request>(request), pid_, nullptr, nullptr) != 0) return false;
-  int status = 0;
-  if (::waitpid(pid_, &status, 0) != pid_) return false;
-  if (WIFSTOPPED(status)) return !done();
+  for (;;) {
+    if (::ptrace(static_cast<__ptrace_request>(request), pid_, nullptr, nullptr) != 0) return false;
+    int status = 0;
+    if (::waitpid(pid_, &status, 0) != pid_) return false;
+    if (!WIFSTOPPED(status)) break;
+    if (WSTOPSIG(status) == SIGTRAP) return !done();
+    // Somebody stopped the whole sweep, and let it go on: that was no step. The signal is not handed on.
+  }
   pid_ = -1;
   return false;
 }
 
 bool Tracee::step() { return resume(PTRACE_SINGLESTEP); }
+
+std::uintptr_t Tracee::address() const {
+  errno = 0;
+  const long address = ::ptrace(PTRACE_PEEKUSER, pid_, offsetof(user, regs.rip), nullptr);
+  if (errno != 0) throw std::system_error(errno, std::generic_category(), "PTRACE_PEEKUSER");
+  return static_cast<std::uintptr_t>(address);
+}
+
+bool Tracee::set_breakpoint(std::uintptr_t address, bool on) {
+  // The first of the four; of the control register bit 0 switches it on for this process, and 0 elsewhere means: execution.
+  const auto poke = [&](std::size_t number, std::uintptr_t value) {
+    return ::ptrace(PTRACE_POKEUSER, pid_, offsetof(user, u_debugreg) + number * sizeof(long), value) == 0;
+  };
+  return on ? poke(0, address) && poke(7, 1) : poke(7, 0);
+}
+
+bool Tracee::run_to(std::uintptr_t wanted, std::uint32_t visits) {
+  if (!set_breakpoint(wanted, true)) return false;
+  std::uintptr_t at = address();
+  for (; visits > 0; --visits) {
+    // Off the place where it stands; an instruction that repeats itself is one visit.
+    do {
+      if (!step()) return false;
+    } while (at == wanted && address() == wanted);
+    at = address();
+    if (at == wanted) continue;
+    if (!resume(PTRACE_CONT)) return false;
+    at = address();
+    if (at != wanted) return false;
+  }
+  return set_breakpoint(wanted, false);
+}
+
 bool Tracee::step_to_system_call() { return resume(PTRACE_SYSCALL); }
 
 void Tracee::kill() {

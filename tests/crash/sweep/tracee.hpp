@@ -41,6 +41,11 @@ class Tracee {
 
   /// One instruction. False: the operation is done.
   bool step();
+  /// Where it stands.
+  [[nodiscard]] std::uintptr_t address() const;
+  /// Runs until it has come to this address so many times more, by a breakpoint of the processor. False: the operation is
+  /// done, or the processor lends no breakpoints.
+  bool run_to(std::uintptr_t address, std::uint32_t visits);
   /// Up to the entry or the exit of the next system call. False: the operation is done.
   bool step_to_system_call();
   /// SIGKILL, and reaps: from here on the kernel has let go of everything.
@@ -50,6 +55,7 @@ class Tracee {
 
  private:
   [[nodiscard]] bool resume(int request);
+  [[nodiscard]] bool set_breakpoint(std::uintptr_t address, bool on);
 
   struct Unmap {
     void operator()(Progress* progress) const noexcept;

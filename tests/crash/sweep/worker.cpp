@@ -12,6 +12,7 @@
 #include <cerrno>
 #include <cstring>
 #include <exception>
+#include <fstream>
 #include <new>
 #include <system_error>
 
@@ -20,8 +21,10 @@
 namespace ipcq::sweep {
 namespace {
 
-// A survivor's calls have deadlines far below it.
-constexpr int kHung_ms = 60'000;
+// A survivor's calls have deadlines far below it. In slices, so that time in which the whole sweep was stopped or its
+// machine frozen is no more than one of them.
+constexpr int kHung_slices = 60;
+constexpr int kSlice_ms = 1000;
 constexpr std::size_t kIdsMax = 256;
 
 struct IdList {
@@ -35,9 +38,24 @@ struct IdList {
   [[nodiscard]] Ids get() const { return {ids, ids + count}; }
 };
 
+std::string first_line_of(const std::string& file) {
+  std::ifstream in(file);
+  std::string line;
+  std::getline(in, line);
+  return line;
+}
+
+// Whether it sleeps, and where, or runs or would like to: the CPU time it had tells a busy machine from a loop.
+std::string state_of(pid_t pid) {
+  const std::string directory = "/proc/" + std::to_string(pid) + "/";
+  return "in the kernel " + first_line_of(directory + "wchan") + " (" + first_line_of(directory + "syscall") +
+         "), so far " + first_line_of(directory + "schedstat") + " (ns run, ns waited for a processor, times run)";
+}
+
 }  // namespace
 
 struct Worker::Desk {
+  Doing doing{""};
   Job job;
   char directory[256] = {};
   char name[64] = {};
@@ -60,7 +78,8 @@ struct Worker::Desk {
           got.set(survive(at, job.mode, expectation_of(job)));
           break;
         case Job::Kind::work_beside: {
-          const Interlude done = sweep::work_beside(at);
+          const bool with_dead_letters = !expectation_of(job).dead_letters.empty();
+          const Interlude done = sweep::work_beside(at, with_dead_letters);
           got.set(done.acked);
           sent = done.sent;
           break;
@@ -79,8 +98,12 @@ struct Worker::Desk {
 Expectation expectation_of(const Job& job) {
   Expectation expected = operations()[job.operation].expected(job.reached);
   std::uint64_t number = 0;
-  expected.given_back_late = job.later[0].recoverer != Recoverer::none;
+  expected.given_back_late |= job.later[0].recoverer != Recoverer::none;
   for (const Death& death : job.later) {
+    // He may have died of moving what was to be moved already.
+    if (death.recoverer != Recoverer::none && !expected.dead_letters.empty()) {
+      expected.dead_letters.push_back({expected.dead_letters.back().ids, Presence::may, Handed::never});
+    }
     for (GroupExpectation& group : expected.groups) {
       if (death.recoverer == Recoverer::attach) {
         group.items.push_back({{kMiddle + number}, death.reached > 0 ? Presence::must : Presence::may, Handed::never});
@@ -117,6 +140,7 @@ void Worker::start() {
   if (pid_ < 0) throw std::system_error(errno, std::generic_category(), "fork");
   if (pid_ == 0) {
     ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+    say_doing_to(&desk_->doing);
     ::close(to[1]);
     ::close(from[0]);
     char byte = 0;
@@ -139,8 +163,19 @@ void Worker::stop() {
   ::close(from_worker_);
 }
 
-Answer Worker::run(const Job& job, const QueueAt& at, const Image* image, const Interlude* before) {
-  if (image != nullptr) write_image(at, *image);
+bool Worker::await_answer() const {
+  for (int slice = 0; slice < kHung_slices; ++slice) {
+    pollfd poller{from_worker_, POLLIN, 0};
+    char byte = 0;
+    const int ready = ::poll(&poller, 1, kSlice_ms);
+    if (ready == 0 || (ready < 0 && errno == EINTR)) continue;
+    return ready == 1 && ::read(from_worker_, &byte, 1) == 1;  // else it has crashed
+  }
+  return false;
+}
+
+Answer Worker::run(const Job& job, const QueueAt& at, const Images* images, const Interlude* before) {
+  if (images != nullptr) write_images(at, *images);
   desk_->job = job;
   std::strncpy(desk_->directory, at.directory.c_str(), sizeof desk_->directory - 1);
   std::strncpy(desk_->name, at.name.c_str(), sizeof desk_->name - 1);
@@ -148,18 +183,21 @@ Answer Worker::run(const Job& job, const QueueAt& at, const Image* image, const 
     desk_->before_acked.set(before->acked);
     desk_->before_sent = before->sent;
   }
-  char byte = 1;
-  pollfd poller{from_worker_, POLLIN, 0};
-  if (::write(to_worker_, &byte, 1) == 1 && ::poll(&poller, 1, kHung_ms) == 1 && ::read(from_worker_, &byte, 1) == 1)
+  const char byte = 1;
+  if (::write(to_worker_, &byte, 1) == 1 && await_answer())
     return {desk_->verdict, desk_->text, desk_->got.get(), desk_->sent};
-  // Crashed, if it is a zombie already; else it hangs.
+  // Its end of the pipe is closed as it dies, a moment before it is a zombie: that is waited for. Else it hangs.
+  pollfd closed{from_worker_, POLLIN, 0};
   siginfo_t info{};
-  const bool crashed =
-      ::waitid(P_PID, static_cast<id_t>(pid_), &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid == pid_;
+  const bool crashed = ::poll(&closed, 1, 0) == 1 && (closed.revents & POLLHUP) != 0 &&
+                       ::waitid(P_PID, static_cast<id_t>(pid_), &info, WEXITED | WNOWAIT) == 0;
+  const std::string where = std::string(desk_->doing.load()) + (crashed ? "" : "; " + state_of(pid_));
   stop();
   start();
-  if (crashed) return {Verdict::wrong, "the survivor crashed with signal " + std::to_string(info.si_status), {}, false};
-  return {Verdict::hung, "the survivor hangs", {}, false};
+  if (crashed)
+    return {
+        Verdict::wrong, "the survivor crashed with signal " + std::to_string(info.si_status) + ", " + where, {}, false};
+  return {Verdict::hung, "the survivor hangs, " + where, {}, false};
 }
 
 }  // namespace ipcq::sweep

@@ -55,11 +55,12 @@ class Worker {
   Worker& operator=(const Worker&) = delete;
   ~Worker();
 
-  /// Runs a job on a queue, to whose file `image` is written first unless it is null. `before`: of settle.
-  Answer run(const Job& job, const QueueAt& at, const Image* image, const Interlude* before = nullptr);
+  /// Runs a job on a queue, to whose file `images` is written first unless it is null. `before`: of settle.
+  Answer run(const Job& job, const QueueAt& at, const Images* images, const Interlude* before = nullptr);
 
  private:
   struct Desk;
+  [[nodiscard]] bool await_answer() const;
   void start();
   void stop();
 
