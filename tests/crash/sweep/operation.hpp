@@ -40,6 +40,7 @@ void add_consumer_operations(std::vector<Operation>& list);
 void add_exclusive_operations(std::vector<Operation>& list);
 void add_administration_operations(std::vector<Operation>& list);
 void add_recovery_operations(std::vector<Operation>& list);
+void add_dead_letter_operations(std::vector<Operation>& list);
 
 /// The queue of most operations: 64 KiB, 16 endpoints, 2 groups ("default" and "other"), a ledger of 8.
 [[nodiscard]] CreateOptions small_queue();

@@ -32,6 +32,7 @@ const std::vector<Operation>& operations() {
     add_exclusive_operations(list);
     add_administration_operations(list);
     add_recovery_operations(list);
+    add_dead_letter_operations(list);
     return list;
   }();
   return all;
