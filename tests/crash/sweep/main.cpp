@@ -1,6 +1,7 @@
 // ipcq_sweep: kills a process at every instruction of every operation, and lets others go on.
 #include <fcntl.h>
 #include <getopt.h>
+#include <malloc.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -272,6 +273,8 @@ int run(const Options& options, const std::string& command) {
 }  // namespace
 
 int main(int count, char** arguments) {
+  // Images of queues go back to the kernel when they are freed, so that a fork has little to copy.
+  ::mallopt(M_MMAP_THRESHOLD, 32 * 1024);
   try {
     std::string command = "ipcq_sweep";
     for (int i = 1; i < count; ++i) command += std::string(" ") + arguments[i];

@@ -1,21 +1,32 @@
 #include "crash/sweep/names.hpp"
 
+#include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/user.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
+#include <cerrno>
 #include <chrono>
+#include <cstddef>
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
 #include <random>
 #include <stdexcept>
+#include <system_error>
+#include <vector>
 
+#include "api/names.hpp"
 #include "crash/sweep/messages.hpp"
 
 namespace ipcq::sweep {
@@ -41,6 +52,7 @@ Step naming(Naming what, const QueueAt& at) {
   return [what, at](Progress& progress) {
     switch (what) {
       case Naming::create:
+      case Naming::create_by_rename:
         (void)Queue::create(at.name, options_in(at.directory));
         break;
       case Naming::open_or_create:
@@ -55,6 +67,24 @@ Step naming(Naming what, const QueueAt& at) {
     }
     progress.reached = 1;
   };
+}
+
+// From here on this process's file systems have no O_TMPFILE.
+void refuse_unnamed_files() {
+  constexpr std::uint32_t kUnnamed = O_TMPFILE & ~O_DIRECTORY;  // the bit that is its own
+  constexpr auto number = static_cast<std::uint32_t>(offsetof(seccomp_data, nr));
+  constexpr auto flags = static_cast<std::uint32_t>(offsetof(seccomp_data, args[2]));  // low half: little-endian
+  std::array<sock_filter, 6> filter{{
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, number),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_openat, 0, 3),
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, flags),
+      BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, kUnnamed, 0, 1),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EOPNOTSUPP),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+  }};
+  const sock_fprog program{filter.size(), filter.data()};
+  if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || ::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) != 0)
+    throw std::system_error(errno, std::generic_category(), "seccomp");
 }
 
 bool exists_before(Naming what) noexcept { return what == Naming::open || what == Naming::remove; }
@@ -162,15 +192,22 @@ void go_to(Tracee& child, const Place& place) {
   }
 }
 
-std::size_t files_in(const std::string& directory) {
-  std::size_t files = 0;
-  for (const auto& entry : std::filesystem::directory_iterator(directory)) files += entry.is_regular_file() ? 1U : 0U;
-  return files;
+// No file is left but the queue's; where it has a name from the beginning, that one, until it is the queue's.
+void check_directory(const std::string& directory, Naming what) {
+  std::size_t named = 0;
+  std::size_t unfinished = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(directory))
+    ++(entry.path().filename().string().rfind(detail::kLeftoverPrefix, 0) == 0 ? unfinished : named);
+  require(named + unfinished <= 1, "a file was left behind");
+  require(unfinished == 0 || what == Naming::create_by_rename, "an unfinished file was left behind");
+  if (unfinished == 0) return;
+  const std::vector<QueueSummary> all = list({.directory = directory});
+  require(all.size() == 1 && all[0].leftover, "an unfinished file is not listed as one");
 }
 
 // What others find: a whole queue, or none, or a removal that they finish.
 void check(const QueueAt& at, Naming what, bool returned) {
-  require(files_in(at.directory) <= 1, "a file was left behind");
+  check_directory(at.directory, what);
   bool there = true;
   try {
     (void)at.open();
@@ -190,7 +227,8 @@ void check(const QueueAt& at, Naming what, bool returned) {
 }  // namespace
 
 const char* name_of(Naming what) noexcept {
-  constexpr const char* kNames[] = {"create", "open_or_create of a new queue", "open", "remove"};
+  constexpr const char* kNames[] = {"create", "create where O_TMPFILE is missing", "open_or_create of a new queue",
+                                    "open", "remove"};
   return kNames[static_cast<std::size_t>(what)];
 }
 
@@ -203,12 +241,13 @@ Row sweep_naming(const std::string& parent, Naming what, const Sampling& samplin
   ::mkdir(warm.directory.c_str(), 0700);
   const auto fresh = [&] {
     for (const QueueAt& one : {at, warm}) {
-      ::unlink(one.path().c_str());
+      for (const auto& entry : std::filesystem::directory_iterator(one.directory)) std::filesystem::remove(entry);
       if (exists_before(what)) in_a_process([&] { make(one); }, "the set-up");
     }
   };
   const Prepare prepare = [&]() -> Step {
     Progress unused;
+    if (what == Naming::create_by_rename) refuse_unnamed_files();
     naming(what, warm)(unused);
     return naming(what, at);
   };

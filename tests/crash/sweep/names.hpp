@@ -6,8 +6,15 @@
 
 namespace ipcq::sweep {
 
-enum class Naming : std::uint8_t { create, open_or_create, open, remove };
-inline constexpr Naming kNamings[] = {Naming::create, Naming::open_or_create, Naming::open, Naming::remove};
+enum class Naming : std::uint8_t {
+  create,
+  create_by_rename,  ///< where the file system has no O_TMPFILE
+  open_or_create,
+  open,
+  remove,
+};
+inline constexpr Naming kNamings[] = {Naming::create, Naming::create_by_rename, Naming::open_or_create, Naming::open,
+                                      Naming::remove};
 [[nodiscard]] const char* name_of(Naming what) noexcept;
 
 [[nodiscard]] Row sweep_naming(const std::string& directory, Naming what, const Sampling& sampling,

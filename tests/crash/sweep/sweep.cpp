@@ -166,7 +166,7 @@ Row Bench::sweep_killed(const std::vector<Mode>& modes, const Sampling& sampling
   for (const Mode mode : modes) names += name_of(mode);
   Row row = begin_row(names);
   std::mt19937_64 random(sampling.seed + number_);
-  const std::vector<State> states = step_through();
+  std::vector<State> states = step_through();
   const std::uint64_t points = states.back().first + states.back().points;
   row.instructions = points - 1;
   Job job;
@@ -188,6 +188,7 @@ Row Bench::sweep_killed(const std::vector<Mode>& modes, const Sampling& sampling
     }
   }
 
+  states = {};  // each fork from here on would copy their page tables
   std::size_t turn = random();
   for (const std::uint64_t at : sample(points, sampling, random)) {
     job.mode = modes[turn++ % modes.size()];
