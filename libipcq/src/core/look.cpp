@@ -4,6 +4,8 @@
 #include <new>
 #include <utility>
 
+#include "core/groups.hpp"
+#include "os/clock.hpp"
 #include "os/process.hpp"
 
 namespace ipcq::core {
@@ -73,8 +75,27 @@ std::string Look::owner_text(Owner owner) const {
   return text + " (pid " + std::to_string(pid) + ")";
 }
 
+void Look::expect_tried(std::uint32_t group, const std::string& text) {
+  const auto& word = copy_.group(group).parked_tried_ns;
+  const std::uint64_t tried = word.load(std::memory_order_relaxed);  // relaxed: a copy
+  if (tried == 0) {
+    broken("group.parked_tried", offset_of(&word),
+           text + ", but says that nothing was ever tried: nobody tries it again");
+  } else if (tried > static_cast<std::uint64_t>(os::monotonic_ns()) + kClockSlack_ns) {
+    broken("group.parked_tried", offset_of(&word),
+           text + ", and was tried at " + std::to_string(tried) + " ns, which is still to come");
+  }
+}
+
 void Look::add(Finding finding) {
   if (findings_.size() < kFindingsMax) findings_.push_back(std::move(finding));
+}
+
+std::string group_text(const View& view, std::uint32_t group) {
+  std::string text = "group '";
+  const GroupName name(view.group(group));
+  for (const char c : name.view()) text += c >= ' ' && c < 127 ? c : '?';
+  return text + "' (row " + std::to_string(group) + ")";
 }
 
 }  // namespace ipcq::core

@@ -15,6 +15,8 @@
 
 namespace ipcq::core {
 
+inline constexpr std::uint64_t kClockSlack_ns = 1'000'000'000;  // stamps of two cores, and the time a look takes
+
 /// How far a mutex's word lets one judge what it protects.
 enum class Holding : std::uint8_t {
   nobody,  // whole
@@ -28,6 +30,15 @@ struct Boundary {
   const char* invariant;
   std::uint64_t offset;  // of the word that names it
   std::string text;      // how the finding begins: "the end of group 'a', entry 3"
+};
+
+/// Positions between which only finished records stand: a ledger's entry. While it is not finished, a message is its last.
+struct RecordRange {
+  std::uint64_t begin;
+  std::uint64_t end;
+  bool ends_with_message;
+  std::uint64_t offset;  // of the entry's word
+  std::string text;      // how the finding begins
 };
 
 class Look {
@@ -68,8 +79,12 @@ class Look {
     add({invariant, offset, std::move(text), true});
   }
   void expect_boundary(Boundary boundary) { boundaries_.push_back(std::move(boundary)); }
+  void expect_range(RecordRange range) { ranges_.push_back(std::move(range)); }
+  /// Something is parked in the group, as `text` says: so it was tried, and is to be tried again.
+  void expect_tried(std::uint32_t group, const std::string& text);
 
   [[nodiscard]] std::vector<Boundary>& boundaries() noexcept { return boundaries_; }
+  [[nodiscard]] std::vector<RecordRange>& ranges() noexcept { return ranges_; }
   [[nodiscard]] std::vector<Finding>& findings() noexcept { return findings_; }
 
  private:
@@ -90,17 +105,23 @@ class Look {
   std::uint64_t claim_position_ = 0;
   std::vector<Judged> judged_;  // by row
   std::vector<Boundary> boundaries_;
+  std::vector<RecordRange> ranges_;
   std::vector<Finding> findings_;
 };
 
 /// Whether the thread is gone that a mutex says holds it: then no kernel will mark it, and nobody will ever have it.
 [[nodiscard]] bool holder_is_gone(const View& view, const os::MutexState& state) noexcept;
 
-// The parts of a look. Those before the ring's say which positions must be boundaries of records there.
+/// "group 'orders' (row 0)", whatever stands where its name should.
+[[nodiscard]] std::string group_text(const View& view, std::uint32_t group);
+
+// The parts of a look. Those before the ring's say which positions must be boundaries of records there, and between which
+// of them no claim may be open.
 void look_at_header(Look& look);
 void look_at_side(Look& look);
 void look_at_endpoints(Look& look);
 void look_at_groups(Look& look);
+void look_at_ledger(Look& look, std::uint32_t group);
 void look_at_ring(Look& look);
 
 }  // namespace ipcq::core

@@ -41,6 +41,9 @@ inline constexpr std::int64_t kParkedRetry_ns = 1'000'000'000;
   return tried != 0 && os::monotonic_ns() - static_cast<std::int64_t>(tried) >= kParkedRetry_ns;
 }
 
+/// Whether anything can be parked in this queue.
+[[nodiscard]] inline bool can_park(const View& view) noexcept { return view.max_deliveries != 0 && !view.drop_after; }
+
 /// Messages in [begin, end), a range of whole records; of a damaged one, as many as can be counted.
 [[nodiscard]] std::uint32_t messages_between(const View& view, std::uint64_t begin, std::uint64_t end) noexcept;
 

@@ -1,11 +1,10 @@
-// The table of groups, and each group's ledger.
-#include <algorithm>
+// The table of groups, and what an exclusive group has instead of a ledger.
 #include <string>
-#include <vector>
 
 #include "core/groups.hpp"
 #include "core/ledger.hpp"
 #include "core/look.hpp"
+#include "core/parking.hpp"
 #include "layout/name.hpp"
 
 // relaxed loads here are of the look's own copy.
@@ -17,179 +16,58 @@ using layout::GroupState;
 
 std::string number(std::uint64_t value) { return std::to_string(value); }
 
-// A name as it may be shown, whatever stands there.
-std::string shown(std::string_view name) {
-  std::string text;
-  for (const char c : name) text += c >= ' ' && c < 127 ? c : '?';
-  return text;
+// What is parked in an exclusive group is the record at `retired`.
+void look_at_parked_front(Look& look, std::uint32_t i, const layout::GroupRow& row, const std::string& name) {
+  const std::uint64_t retired = row.retired.load(std::memory_order_relaxed);
+  const std::uint64_t at = row.parked_at.load(std::memory_order_relaxed);
+  const std::uint32_t why = row.parked_why.load(std::memory_order_relaxed);
+  if (at == kNoPosition) return;
+  const std::string text = name + " parked the record at " + number(at);
+  if (at > retired || !look.is_aligned(at)) {
+    look.broken("group.parked_at", look.offset_of(&row.parked_at), text + ", but retired is " + number(retired));
+    return;
+  }
+  if (at != retired) return;  // it is gone since
+  if (why == 0 || why > static_cast<std::uint32_t>(Parked::unusable)) {
+    look.broken("group.parked_why", look.offset_of(&row.parked_why),
+                text + " for the reason " + number(why) + ", not one of 1 to 7");
+  }
+  if (!can_park(look.copy())) {
+    look.broken("group.parked_at", look.offset_of(&row.parked_at),
+                text + ", but no message of this queue goes to a dead-letter queue");
+  }
+  look.expect_tried(i, text);
 }
-
-std::string group_text(const View& copy, std::uint32_t i) {
-  return "group '" + shown(GroupName(copy.group(i)).view()) + "' (row " + number(i) + ")";
-}
-
-class LedgerLook {
- public:
-  LedgerLook(Look& look, std::uint32_t group)
-      : look_(look), copy_(look.copy()), group_(group), row_(copy_.group(group)), name_(group_text(copy_, group)) {}
-
-  void run() {
-    const Holding holding = look_.holding(row_.mutex);
-    if (holding == Holding::living) return;  // noted with the mutexes
-    // What a death leaves, the repair mends: on this copy, now.
-    if (holding == Holding::torn && !Ledger(copy_, group_).repair()) {
-      look_.broken("ledger.repair", look_.offset_of(&row_.retired),
-                   name_ + ": its ledger cannot be mended as after a death");
-    }
-    for (std::uint32_t i = 0; i < copy_.ledger_entries; ++i) look_at_entry(i);
-    look_at_tiles();
-    look_at_index();
-  }
-
- private:
-  [[nodiscard]] const layout::LedgerEntry& entry(std::uint32_t i) const { return copy_.entries(group_)[i]; }
-  [[nodiscard]] std::uint64_t word(std::uint32_t i) const { return entry(i).word.load(std::memory_order_relaxed); }
-  [[nodiscard]] std::uint64_t begin(std::uint32_t i) const { return entry(i).begin.load(std::memory_order_relaxed); }
-  [[nodiscard]] std::uint64_t end(std::uint32_t i) const { return entry(i).end.load(std::memory_order_relaxed); }
-  [[nodiscard]] std::string entry_text(std::uint32_t i) const { return name_ + ", entry " + number(i); }
-
-  void look_at_entry(std::uint32_t i) {
-    const std::uint64_t word = this->word(i);
-    const EntryState state = word_state(word);
-    const std::uint64_t offset = look_.offset_of(&entry(i).word);
-    if (state > EntryState::parked) {
-      look_.broken(
-          "ledger.state", offset,
-          entry_text(i) + ": the state is " + number(static_cast<std::uint64_t>(state)) + ", not one of 0 to 4");
-      return;
-    }
-    if ((state == EntryState::free || state == EntryState::done || state == EntryState::redeliverable) &&
-        word_owner(word) != 0) {
-      look_.broken("ledger.owner", offset,
-                   entry_text(i) + " is nobody's, but its word names " + look_.owner_text(word_owner(word)));
-    }
-    if (state == EntryState::free) return;
-    if (state == EntryState::leased) look_at_lease(i, word);
-    used_.push_back(i);
-    if (!look_.is_aligned(begin(i)) || !look_.is_aligned(end(i)) || begin(i) >= end(i) || end(i) > end_max()) {
-      look_.broken("ledger.range", look_.offset_of(&entry(i).begin),
-                   entry_text(i) + " is [" + number(begin(i)) + ", " + number(end(i)) +
-                       "), no range of records before " + number(end_max()));
-      return;
-    }
-    look_.expect_boundary({begin(i), "ledger.boundary", look_.offset_of(&entry(i).begin), entry_text(i) + " begins"});
-    look_.expect_boundary({end(i), "ledger.boundary", look_.offset_of(&entry(i).end), entry_text(i) + " ends"});
-  }
-
-  void look_at_lease(std::uint32_t i, std::uint64_t word) {
-    const Owner owner = word_owner(word);
-    const std::uint64_t offset = look_.offset_of(&entry(i).word);
-    const std::string text = entry_text(i) + " is leased by " + look_.owner_text(owner);
-    if (owner_row(owner) >= copy_.endpoints_max) {
-      look_.broken("ledger.owner", offset, text + ", and there is no such row");
-      return;
-    }
-    if (look_.verdict(owner) == Verdict::dead) {
-      look_.noted("ledger.owner", offset, text + ", who is dead; it is given back (word " + number(word) + ")");
-      return;
-    }
-    const auto& owner_row_ = copy_.row(owner_row(owner));
-    if (owner_of_row(copy_, owner_row(owner)) != owner) return;  // attached after the row was copied
-    // A producer short of room tries what is parked again.
-    if (owner_row_.kind.load(std::memory_order_relaxed) == static_cast<std::uint32_t>(layout::RowKind::producer) &&
-        exhausted(word_deliveries(word), copy_.max_deliveries)) {
-      return;
-    }
-    if (owner_row_.kind.load(std::memory_order_relaxed) != static_cast<std::uint32_t>(layout::RowKind::consumer) ||
-        owner_row_.group.load(std::memory_order_relaxed) != group_ ||
-        owner_row_.group_incarnation.load(std::memory_order_relaxed) != row_.incarnation.load(std::memory_order_relaxed)) {
-      look_.broken("ledger.owner", offset,
-                   text + ", who lives and is no member of the group (word " + number(word) + ")");
-    }
-  }
-
-  void look_at_tiles() {
-    std::sort(used_.begin(), used_.end(),
-              [&](std::uint32_t a, std::uint32_t b) { return std::pair(begin(a), a) < std::pair(begin(b), b); });
-    std::uint64_t expected = row_.retired.load(std::memory_order_relaxed);
-    std::string before = "what is retired";
-    for (const std::uint32_t i : used_) {
-      if (begin(i) != expected) {
-        look_.broken(
-            "ledger.tiles", look_.offset_of(&entry(i).begin),
-            entry_text(i) + " begins at " + number(begin(i)) + ", but " + before + " ends at " + number(expected));
-      }
-      expected = end(i);
-      before = "entry " + number(i);
-    }
-    const std::uint64_t retired = row_.retired.load(std::memory_order_relaxed);
-    if (!used_.empty() && expected - retired > copy_.capacity) {
-      look_.broken(
-          "ledger.tiles", look_.offset_of(&entry(used_.back()).end),
-          name_ + ": the ranges from " + number(retired) + " to " + number(expected) + " are longer than the ring");
-    }
-  }
-
-  void look_at_index() {
-    const std::uint32_t entries = copy_.ledger_entries;
-    const std::uint32_t first = row_.index_first.load(std::memory_order_relaxed);
-    const std::uint32_t count = row_.index_count.load(std::memory_order_relaxed);
-    if (first >= entries) {
-      look_.broken("ledger.index", look_.offset_of(&row_.index_first),
-                   name_ + ": the index begins at " + number(first) + ", of " + number(entries));
-      return;
-    }
-    if (count != used_.size()) {
-      look_.broken("ledger.index", look_.offset_of(&row_.index_count),
-                   name_ + ": the index counts " + number(count) + " entries in use, there are " + number(used_.size()));
-      return;
-    }
-    std::vector<bool> seen(entries, false);
-    for (std::uint32_t k = 0; k < entries; ++k) {
-      const std::uint16_t& place = copy_.index(group_)[(first + k) % entries];
-      const bool right = place < entries && !seen[place] && (k >= count || place == used_[k]);
-      if (place < entries) seen[place] = true;
-      if (right) continue;
-      look_.broken("ledger.index", look_.offset_of(&place) & ~std::uint64_t{1},
-                   name_ + ": place " + number(k) + " of the index is entry " + number(place) +
-                       (k < count ? ", it should be " + number(used_[k]) : ", which is in use or there twice"));
-      return;
-    }
-  }
-
-  /// Ranges are of what was claimed; an exclusive producer may not have counted the last batch yet.
-  [[nodiscard]] std::uint64_t end_max() const {
-    return look_.claim_position() + (copy_.exclusive() ? copy_.capacity : 0);
-  }
-
-  Look& look_;
-  const View& copy_;
-  std::uint32_t group_;
-  const layout::GroupRow& row_;
-  std::string name_;
-  std::vector<std::uint32_t> used_;
-};
 
 void look_at_exclusive_group(Look& look, std::uint32_t i, const layout::GroupRow& row) {
   const View& copy = look.copy();
   const std::string name = group_text(copy, i);
   const std::uint64_t retired = row.retired.load(std::memory_order_relaxed);
-  const std::uint64_t leased_to = row.leased_to.load(std::memory_order_relaxed);
-  const std::uint64_t end = look.claim_position() + (copy.exclusive() ? copy.capacity : 0);
-  // It may be behind `retired`, which passes skipped records by itself.
-  if (!look.is_aligned(leased_to) || leased_to > end || (leased_to > retired && leased_to - retired > copy.capacity)) {
-    look.broken("group.leased_to", look.offset_of(&row.leased_to),
-                name + ": messages up to " + number(leased_to) + " are handed out; retired is " + number(retired) +
-                    ", and claims end at " + number(look.claim_position()));
-  } else if (leased_to > retired) {
-    look.expect_boundary(
-        {leased_to, "group.leased_to", look.offset_of(&row.leased_to), name + ": what is handed out ends"});
-  }
+  // Each may be behind `retired`: what it named is finished.
+  const auto open_up_to = [&](const char* invariant, const layout::AtomicU64& word, const char* what) {
+    const std::uint64_t end = word.load(std::memory_order_relaxed);
+    if (end <= retired && look.is_aligned(end)) return;
+    if (!can_be_range(copy, retired, end)) {
+      look.broken(invariant, look.offset_of(&word),
+                  name + ": " + what + " ends at " + number(end) + "; retired is " + number(retired) +
+                      ", and claims end at " + number(look.claim_position()));
+    } else {
+      look.expect_boundary({end, invariant, look.offset_of(&word), name + ": " + what + " ends"});
+    }
+  };
+  open_up_to("group.leased_to", row.leased_to, "what is handed out");
+  open_up_to("group.again_to", row.again_to, "what came back");
   const std::uint64_t takeover = row.takeover_retired.load(std::memory_order_relaxed);
   if (takeover != kNoPosition && takeover > retired) {
     look.broken("group.takeover", look.offset_of(&row.takeover_retired),
-                name + ": a consumer died at " + number(takeover) + ", but retired is " + number(retired));
+                name + ": deliveries are counted at " + number(takeover) + ", but retired is " + number(retired));
   }
+  const std::uint32_t count = row.takeover_count.load(std::memory_order_relaxed);
+  if (count > kDeliveriesMax) {
+    look.broken("group.takeover", look.offset_of(&row.takeover_count),
+                name + ": " + number(count) + " deliveries are counted, of " + number(kDeliveriesMax) + " at most");
+  }
+  look_at_parked_front(look, i, row, name);
   const Owner owner = row.owner.load(std::memory_order_relaxed);
   const std::uint64_t offset = look.offset_of(&row.owner);
   if (owner != 0 && owner_row(owner) >= copy.endpoints_max) {
@@ -252,8 +130,10 @@ void look_at_group(Look& look, std::uint32_t i) {
   const std::uint64_t end = look.claim_position();
   const std::uint64_t earlier_end = copy.side().claim.claim_position.load(std::memory_order_relaxed);
   // The copy's claim_position is older than its `retired`, the look's is newer.
-  const bool ahead = retired > end && (!copy.exclusive() || retired - end > copy.capacity);
-  if (!look.is_aligned(retired) || ahead || (earlier_end > retired && earlier_end - retired > copy.capacity)) {
+  const std::uint64_t most = copy.capacity - copy.alignment;
+  const bool ahead = retired > end && (!copy.exclusive() || retired - end > most);
+  const bool behind = earlier_end > retired && earlier_end - retired > most;
+  if (!can_be_position(copy, retired) || ahead || behind) {
     look.broken("group.retired", look.offset_of(&row.retired),
                 name + " has finished everything before " + number(retired) + ", but claims end at " +
                     number(earlier_end) + " and the ring has " + number(copy.capacity) + " bytes");
@@ -264,12 +144,16 @@ void look_at_group(Look& look, std::uint32_t i) {
     look_at_exclusive_group(look, i, row);
     return;
   }
+  if (const std::uint64_t at = row.parked_at.load(std::memory_order_relaxed); at != kNoPosition) {
+    look.broken("group.parked_at", look.offset_of(&row.parked_at),
+                name + " shares its messages, but parked the record at " + number(at) + " outside its ledger");
+  }
   if (row.owner.load(std::memory_order_relaxed) != 0) {
     look.broken("group.owner", look.offset_of(&row.owner),
                 name + " shares its messages, but has one consumer: " +
                     look.owner_text(row.owner.load(std::memory_order_relaxed)));
   }
-  LedgerLook(look, i).run();
+  look_at_ledger(look, i);
 }
 
 }  // namespace
@@ -279,6 +163,8 @@ void look_at_groups(Look& look) {
   const auto& least_word = copy.side().claim.least_retired;
   const std::uint64_t least = least_word.load(std::memory_order_relaxed);
   bool any = false;
+  std::uint64_t lowest = UINT64_MAX;
+  std::uint32_t lowest_row = 0;
   for (std::uint32_t i = 0; i < copy.groups_max; ++i) {
     const layout::GroupRow& row = copy.group(i);
     const GroupState state = state_of(row);
@@ -291,12 +177,15 @@ void look_at_groups(Look& look) {
     }
     any = true;
     look_at_group(look, i);
-    const std::uint64_t retired = row.retired.load(std::memory_order_relaxed);
-    if (retired < least) {
-      look.broken("side.least_retired", look.offset_of(&least_word),
-                  "all groups have finished everything before " + number(least) + ", it says, but " +
-                      group_text(copy, i) + " only what is before " + number(retired));
+    if (const std::uint64_t retired = row.retired.load(std::memory_order_relaxed); retired < lowest) {
+      lowest = retired;
+      lowest_row = i;
     }
+  }
+  if (lowest < least) {
+    look.broken("side.least_retired", look.offset_of(&least_word),
+                "all groups have finished everything before " + number(least) + ", it says, but " +
+                    group_text(copy, lowest_row) + " only what is before " + number(lowest));
   }
   if (!any) look.broken("group.none", copy.groups_offset, "there is no group");
 }

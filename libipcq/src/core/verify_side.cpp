@@ -13,8 +13,6 @@
 namespace ipcq::core {
 namespace {
 
-constexpr std::uint64_t kClockSlack_ns = 1'000'000'000;  // stamps of two cores, and the time a look takes
-
 std::string number(std::uint64_t value) { return std::to_string(value); }
 
 void look_at_mutex(Look& look, const os::RobustMutex& mutex, const std::string& whose) {
@@ -58,7 +56,7 @@ void look_at_end_mark(Look& look) {
   const bool torn = state.holder_died || state.not_recoverable || holder_is_gone(live, state);
   if (state.holder != 0 && !torn) return;
   const std::string text = "the head at claim_position " + number(position) + " is " + number(head) + ", not 0";
-  if (state.holder_died) {
+  if (state.holder_died && detail::head_state(head) == RecordState::claimed && can_be_claimed(live, head)) {
     look.noted("side.end_mark", look.ring_offset(position),
                text + ": a claim that was broken off; the next claim zeroes it");
   } else {
@@ -165,9 +163,10 @@ void look_at_side(Look& look) {
     look_at_mutex(look, copy.group(i).mutex, "group row " + number(i));
   }
   const std::uint64_t position = side.claim.claim_position.load(std::memory_order_relaxed);
-  if (!look.is_aligned(position)) {
+  if (!can_be_position(copy, position)) {
     look.broken("side.claim_position", look.offset_of(&side.claim.claim_position),
-                "claim_position is " + number(position) + ", no multiple of " + number(copy.alignment));
+                "claim_position is " + number(position) + ", no multiple of " + number(copy.alignment) +
+                    " that a queue may come to");
   }
   if (!copy.exclusive()) look_at_end_mark(look);
   look_at_exclusive_owner(look);
