@@ -40,7 +40,7 @@ enum class Errc : int {
   forked,              ///< the handle was inherited through fork(): attach anew in the child
   closed,              ///< the queue is closed
   removed,             ///< the queue is removed
-  poisoned,            ///< a repair met a state it cannot mend; the queue must be recreated
+  poisoned,            ///< a recovery met a state it cannot mend: ipcq::repair may, while nobody uses the queue
   no_robust_mutex,     ///< robust mutexes do not work in this thread (a library replaced the robust list)
   timed_out,           ///< an administrative call could not get a lock held by a stopped process
   system,              ///< a system call failed; the message has its errno

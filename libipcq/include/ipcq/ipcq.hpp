@@ -9,3 +9,4 @@
 #include "ipcq/options.hpp"      // IWYU pragma: export
 #include "ipcq/producer.hpp"     // IWYU pragma: export
 #include "ipcq/queue.hpp"        // IWYU pragma: export
+#include "ipcq/repair.hpp"       // IWYU pragma: export

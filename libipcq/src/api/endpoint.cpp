@@ -60,8 +60,7 @@ Endpoint::Endpoint(std::shared_ptr<Segment> segment, const core::View& view, con
       case core::AttachResult::timed_out:
         segment_->fail(Errc::timed_out, "a stopped process holds the endpoint table", "let it continue, or end it");
       case core::AttachResult::poisoned:
-        segment_->fail(Errc::poisoned, "the endpoint table's mutex cannot be repaired",
-                       "remove the queue and create it again");
+        segment_->fail(Errc::poisoned, "the endpoint table's mutex cannot be repaired", kHowToMend);
     }
     // Somebody may have removed the queue while we locked our byte: then we live in a file without a name.
     if ((view_.frozen().flags.load(std::memory_order_acquire) & layout::flag::kRemoved) == 0 &&  // A:flags, with R:flags

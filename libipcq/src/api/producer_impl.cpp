@@ -32,9 +32,9 @@ ProducerImpl::ProducerImpl(const std::shared_ptr<Segment>& segment, const Produc
     case core::TakeOver::timed_out:
       segment->fail(Errc::timed_out, "a stopped process holds the producer side", "let it continue, or end it");
     case core::TakeOver::poisoned:
-      segment->fail(Errc::poisoned, "a repair met a state it cannot mend", "remove the queue and create it again");
+      segment->fail(Errc::poisoned, "a repair met a state it cannot mend", kHowToMend);
     case core::TakeOver::damaged:
-      segment->fail(Errc::damaged, "its newest records contradict themselves", "remove the queue and create it again");
+      segment->fail(Errc::damaged, "its newest records contradict themselves", kHowToMend);
   }
 }
 

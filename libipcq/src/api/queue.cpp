@@ -81,7 +81,7 @@ core::GroupId make_group(const Segment& segment, const GroupOptions& options, bo
     case core::AddGroup::timed_out:
       segment.fail(Errc::timed_out, "a stopped process holds the producer side", "let it continue, or end it");
     case core::AddGroup::poisoned:
-      segment.fail(Errc::poisoned, "a repair met a state it cannot mend", "remove the queue and create it again");
+      segment.fail(Errc::poisoned, "a repair met a state it cannot mend", detail::kHowToMend);
   }
   return id;
 }
@@ -198,7 +198,7 @@ void Queue::remove_group(std::string_view group, bool force) const {
     case core::RemoveGroup::timed_out:
       segment_->fail(Errc::timed_out, "a stopped process holds group '" + name + "'", "let it continue, or end it");
     case core::RemoveGroup::poisoned:
-      segment_->fail(Errc::poisoned, "a repair met a state it cannot mend", "remove the queue and create it again");
+      segment_->fail(Errc::poisoned, "a repair met a state it cannot mend", detail::kHowToMend);
   }
 }
 
@@ -220,7 +220,7 @@ std::uint64_t Queue::purge_parked(std::string_view group) const {
     case core::Purged::timed_out:
       segment_->fail(Errc::timed_out, "a stopped process holds group '" + name + "'", "let it continue, or end it");
     case core::Purged::poisoned:
-      segment_->fail(Errc::poisoned, "a repair met a state it cannot mend", "remove the queue and create it again");
+      segment_->fail(Errc::poisoned, "a repair met a state it cannot mend", detail::kHowToMend);
   }
   return messages;
 }

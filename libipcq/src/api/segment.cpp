@@ -304,7 +304,7 @@ void Segment::check_alive() const {
   const std::uint32_t flags = view_.frozen().flags.load(std::memory_order_acquire);  // A:flags, with R:flags
   if ((flags & layout::flag::kRemoved) != 0) fail(Errc::removed, "the queue is removed", "create it again");
   if ((flags & layout::flag::kPoisoned) != 0) {
-    fail(Errc::poisoned, "a repair met a state it cannot mend", "remove the queue and create it again");
+    fail(Errc::poisoned, "a repair met a state it cannot mend", kHowToMend);
   }
 }
 

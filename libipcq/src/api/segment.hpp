@@ -72,6 +72,10 @@ class Segment {
   std::vector<uid_t> trusted_owners_;
 };
 
+/// What to do with a queue that is poisoned, or whose contents contradict themselves.
+inline constexpr const char* kHowToMend =
+    "mend it while nobody uses it (ipcq repair, ipcq::repair), or remove it and create it again";
+
 /// Checked options as a plan of the segment. Throws Error{invalid_name | invalid_option}.
 [[nodiscard]] layout::Plan plan_of(const Place& place, const CreateOptions& options);
 /// The groups to create: those named, else "default". Throws Error{invalid_name | invalid_option}.

@@ -112,6 +112,8 @@ OpenedFile open_file(const Place& place, Access access, Depth depth, const std::
     case layout::Verdict::not_a_queue:
       fail_at(place, Errc::not_a_queue, found.reason, "choose another name, or remove the file if nobody needs it");
     case layout::Verdict::damaged:
+      opened.validation = found;
+      if (depth == Depth::as_is) return opened;
       fail_at(place, Errc::damaged, found.reason, "remove the file and create the queue again");
     case layout::Verdict::other_layout:
       if (depth == Depth::frozen) break;
@@ -124,14 +126,14 @@ OpenedFile open_file(const Place& place, Access access, Depth depth, const std::
       fail_at(place, Errc::other_machine, found.reason,
               "use programs of one architecture and C library, or recreate it");
   }
-  if ((opened.header.flags & layout::flag::kRemoved) != 0) {
+  if ((opened.header.flags & layout::flag::kRemoved) != 0 && depth != Depth::as_is) {
     // Its remover died between the mark and the unlink: finish for him. Under his byte, as he would: between our look at
     // the name and our unlink nobody else unlinks it, so no new queue can have come under the name.
     const os::UniqueFd locks = os::reopen(opened.fd.get(), O_RDWR);
     if (locks && os::lock_bytes(locks.get(), opened.header.life_begin - 1, 1)) unlink_same(place, file_id(opened.info));
     fail_open(place, ENOENT);
   }
-  if (depth == Depth::whole) check_namespaces(place, opened.header);
+  if (depth != Depth::frozen) check_namespaces(place, opened.header);
   return opened;
 }
 

@@ -27,12 +27,14 @@ struct OpenedFile {
   os::UniqueFd fd;
   struct stat info {};
   layout::HeaderCopy header;
+  layout::Validation validation;  // Depth::as_is: `ok` or `damaged`
 };
 
 enum class Access : std::uint8_t { read_only, read_write };
 enum class Depth : std::uint8_t {
   whole,   // everything must fit this library
   frozen,  // the frozen header is enough (close and remove of other versions)
+  as_is,   // as whole, but a removed queue is left alone, and damage of the header is told and not thrown
 };
 
 /// Opens the file of an existing queue and checks what it is: a regular file with one name, of a trusted owner, of the size

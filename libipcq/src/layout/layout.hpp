@@ -39,7 +39,7 @@ inline constexpr std::uint32_t kPoisoned = 4;
 struct FrozenHeader {
   char magic[8];
   std::uint32_t layout_version;
-  AtomicU32 flags;              // flag::…; bits are only added, but for kClosed (reopen)
+  AtomicU32 flags;              // flag::…; bits are only added, but for kClosed (reopen) and kPoisoned (repair)
   std::uint64_t segment_bytes;  // size of the file
   std::uint64_t life_begin;     // first life byte in the file's lock space; the byte before it is the remover's
   std::uint32_t life_count;

@@ -105,6 +105,15 @@ std::byte* Mapping::map_data_dormant(int fd) {
   return at;
 }
 
+PrivateCopy::PrivateCopy(int fd, std::size_t bytes) : at_(nullptr), bytes_(bytes) {
+  void* at = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE, fd, 0);
+  if (at == MAP_FAILED) throw std::system_error(errno, std::generic_category(), "mmap of a copy of the segment");
+  at_ = static_cast<std::byte*>(at);
+  ::madvise(at_, bytes_, MADV_DONTFORK);
+}
+
+PrivateCopy::~PrivateCopy() { ::munmap(at_, bytes_); }
+
 PageWindow::PageWindow(std::byte* at) noexcept : at_(at) {
   if (at_ == nullptr) return;
   g_window_mutex.lock();

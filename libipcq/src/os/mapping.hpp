@@ -53,6 +53,21 @@ class PageWindow {
   std::byte* at_;
 };
 
+/// A whole file, copy on write: what is written there nobody else ever sees. Not inherited by fork.
+class PrivateCopy {
+ public:
+  /// Throws std::system_error.
+  PrivateCopy(int fd, std::size_t bytes);
+  ~PrivateCopy();
+  PrivateCopy(const PrivateCopy&) = delete;
+  PrivateCopy& operator=(const PrivateCopy&) = delete;
+  [[nodiscard]] std::byte* at() const noexcept { return at_; }
+
+ private:
+  std::byte* at_;
+  std::size_t bytes_;
+};
+
 std::size_t page_bytes() noexcept;
 
 }  // namespace ipcq::os
