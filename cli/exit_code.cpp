@@ -103,9 +103,9 @@ const char* sentence(Outcome outcome) noexcept {
     case Outcome::removed:
       return "the queue is removed";
     case Outcome::poisoned:
-      return "the queue is beyond repair and must be created anew";
+      return "a recovery met a state that it cannot mend: ipcq repair may, while nobody uses the queue";
     case Outcome::damaged:
-      return "the queue is damaged";
+      return "the queue is damaged: ipcq verify names what, and ipcq repair may mend it";
     case Outcome::timed_out:
       return "the group's lock was not to be had in time";
   }

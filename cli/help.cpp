@@ -21,7 +21,7 @@ Exit run(const Arguments& arguments) {
 }
 
 constexpr Verb kVerb{
-    .rank = 9,
+    .rank = 99,
     .name = "help",
     .usage = "[VERB]",
     .summary = "tell how to use the program, or a verb",

@@ -19,7 +19,8 @@ namespace {
 constexpr Table::Align kRight = Table::Align::right;
 
 std::string state_text(const QueueInfo& info) {
-  if (info.poisoned) return styled(Style::bad, "poisoned: beyond repair, create it anew");
+  if (info.poisoned)
+    return styled(Style::bad, "poisoned: every call is refused until it is repaired (ipcq repair), or created anew");
   if (info.removed) return styled(Style::bad, "removed");
   if (info.closed) return styled(Style::warning, "closed: no new messages; consumers end when they have drained it");
   return styled(Style::good, "open");
