@@ -47,10 +47,14 @@ With depth 2 whoever recovers dies at every instruction too, with depth 3 whoeve
   --mode MODES      of RACPQ, and N for making, opening and removing a queue (default all)
   --part N/M        the N-th of M parts
   --jobs N          processes (default 1)
-  --progress FILE   what is done; a run that was broken off goes on (a build of its own each)
+  --progress FILE   what is done; a run that was broken off goes on (a build of its own each). Parts may share it: the
+                    table is of all that is done
   --seed N          of the samples (default: the time; printed)
   --list            operations
 )";
+
+// Of an operation that is stopped at each instruction: most of that is waiting for what the stopped one holds.
+constexpr std::uint64_t kSlices = 4;
 
 struct Options {
   bool exhaustive = false;
@@ -177,7 +181,12 @@ std::vector<Task> tasks_of(const Options& options) {
         add(killed_names, [killed, sampling](Bench& bench) { return bench.sweep_killed(killed, sampling); });
       for (const Mode mode : {Mode::proceed, Mode::quit}) {
         if (operation.beside == Beside::no || !has(*name_of(mode))) continue;
-        add(name_of(mode), [mode, sampling](Bench& bench) { return bench.sweep_stopped(mode, sampling); });
+        Sampling slice = sampling;
+        slice.slices = options.exhaustive ? kSlices : 1;
+        for (; slice.slice < slice.slices; ++slice.slice) {
+          add(name_of(mode) + slice_text(slice),
+              [mode, slice](Bench& bench) { return bench.sweep_stopped(mode, slice); });
+        }
       }
     } else if (options.depth == 2) {
       const std::pair<Recoverer, const char*> recoverers[] = {

@@ -21,7 +21,7 @@ std::vector<std::uint64_t> sample(std::uint64_t count, const Sampling& sampling,
   if (wanted == 0) return chosen;
   const double stride = static_cast<double>(count) / static_cast<double>(wanted);
   const double offset = sampling.points == 0 ? 0 : std::uniform_real_distribution<>(0, stride)(random);
-  for (std::uint64_t i = 0; i < wanted; ++i) {
+  for (std::uint64_t i = sampling.slice; i < wanted; i += sampling.slices) {
     chosen.push_back(std::min(count - 1, static_cast<std::uint64_t>(offset + static_cast<double>(i) * stride)));
   }
   return chosen;
@@ -39,6 +39,11 @@ Sampling of_states(const std::vector<State>& states, Sampling sampling) {
 double seconds() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
 }  // namespace
+
+std::string slice_text(const Sampling& sampling) {
+  if (sampling.slices == 1) return {};
+  return " " + std::to_string(sampling.slice + 1) + "/" + std::to_string(sampling.slices);
+}
 
 Bench::Bench(const std::string& directory)
     : queue_{directory + "/queue", "q"}, warm_{directory + "/warm", "q"}, copy_{directory + "/copy", "q"} {
@@ -208,7 +213,7 @@ Row Bench::sweep_killed(const std::vector<Mode>& modes, const Sampling& sampling
 }
 
 Row Bench::sweep_stopped(Mode mode, const Sampling& sampling) {
-  Row row = begin_row(name_of(mode));
+  Row row = begin_row(name_of(mode) + slice_text(sampling));
   std::mt19937_64 random(sampling.seed + number_);
   const std::unique_ptr<Tracee> first = child();
   path_ = {};

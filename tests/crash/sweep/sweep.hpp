@@ -16,7 +16,7 @@ namespace ipcq::sweep {
 /// A line of the table.
 struct Row {
   std::string operation;
-  std::string modes;
+  std::string modes;               ///< " 1/4" behind them: a slice
   std::uint64_t instructions = 0;  ///< of the operation, when nobody else is there
   std::uint64_t points = 0;        ///< places to die or stop that were tried, each with each mode
   std::uint64_t states = 0;        ///< different segments among them
@@ -35,7 +35,12 @@ struct Sampling {
   std::uint64_t points = 0;  ///< of each operation and mode; 0: all
   std::uint64_t seed = 1;
   std::optional<std::uint64_t> at;  ///< this one alone
+  /// Of all points each `slices`-th, from `slice` on: an operation whose every point waits is done in several rows.
+  std::uint64_t slice = 0;
+  std::uint64_t slices = 1;
 };
+
+[[nodiscard]] std::string slice_text(const Sampling& sampling);
 
 /// What the segment was between two instructions.
 struct State {

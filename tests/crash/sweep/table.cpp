@@ -4,14 +4,19 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cinttypes>
+#include <cstddef>
 #include <cstdio>
 #include <ctime>
 #include <fstream>
 #include <iterator>
+#include <map>
 #include <sstream>
 #include <stdexcept>
+#include <tuple>
 
+#include "crash/sweep/operation.hpp"
 #include "os/unique_fd.hpp"
 
 namespace ipcq::sweep {
@@ -110,6 +115,37 @@ std::vector<Row> Table::rows() const {
   return rows;
 }
 
+namespace {
+
+// Slices put together again, in the order of the operations.
+std::vector<Row> in_order(const std::vector<Row>& rows) {
+  const auto place = [](const std::string& name) {
+    const auto& all = operations();
+    return std::find_if(all.begin(), all.end(), [&](const Operation& one) { return one.name == name; }) - all.begin();
+  };
+  std::map<std::tuple<std::ptrdiff_t, std::string, std::string>, Row> ordered;
+  for (const Row& row : rows) {
+    const std::string modes = row.modes.substr(0, row.modes.find(' '));
+    const auto [at, first] = ordered.try_emplace({place(row.operation), row.operation, modes}, row);
+    Row& whole = at->second;
+    whole.modes = modes;
+    if (first) continue;
+    whole.instructions = std::max(whole.instructions, row.instructions);
+    whole.points += row.points;
+    whole.states += row.states;
+    whole.kills += row.kills;
+    whole.ok += row.ok;
+    whole.wrong += row.wrong;
+    whole.hung += row.hung;
+    whole.seconds += row.seconds;
+  }
+  std::vector<Row> list;
+  for (const auto& [key, row] : ordered) list.push_back(row);
+  return list;
+}
+
+}  // namespace
+
 std::uint64_t print(const std::vector<Row>& rows, const std::string& command) {
   std::printf("| operation | modes | instructions | points | states | real kills | ok | wrong | hung | s |\n");
   std::printf("|---|---|--:|--:|--:|--:|--:|--:|--:|--:|\n");
@@ -120,7 +156,7 @@ std::uint64_t print(const std::vector<Row>& rows, const std::string& command) {
                 row.operation.c_str(), row.modes.c_str(), row.instructions, row.points, row.states, row.kills, row.ok,
                 row.wrong, row.hung, row.seconds);
   };
-  for (const Row& row : rows) {
+  for (const Row& row : in_order(rows)) {
     line(row);
     total.instructions += row.instructions;
     total.points += row.points;
