@@ -98,7 +98,7 @@ struct Worker::Desk {
 Expectation expectation_of(const Job& job) {
   Expectation expected = operations()[job.operation].expected(job.reached);
   std::uint64_t number = 0;
-  expected.given_back_late |= job.later[0].recoverer != Recoverer::none;
+  for (const Death& death : job.later) expected.late_runs += death.recoverer != Recoverer::none ? 1U : 0U;
   for (const Death& death : job.later) {
     // He may have died of moving what was to be moved already.
     if (death.recoverer != Recoverer::none && !expected.dead_letters.empty()) {
