@@ -59,7 +59,7 @@ Tracee::Tracee(const Prepare& prepare) {
   if (pid_ < 0) throw std::system_error(errno, std::generic_category(), "fork");
   if (pid_ == 0) run(prepare, *progress_);
   int status = 0;
-  while (::waitpid(pid_, &status, 0) == pid_ && WIFSTOPPED(status) && WSTOPSIG(status) != SIGTRAP) {
+  while (::waitpid(pid_, &status, 0) == pid_ && WIFSTOPPED(status) && WSTOPSIG(status) == SIGSTOP) {
     ::ptrace(PTRACE_CONT, pid_, nullptr, nullptr);  // as in resume()
   }
   if (WIFSTOPPED(status) && WSTOPSIG(status) == SIGTRAP && progress_->phase.load() == Progress::Phase::running) return;
@@ -85,6 +85,10 @@ bool Tracee::resume(int request) {
     if (!WIFSTOPPED(status)) break;
     if (WSTOPSIG(status) == SIGTRAP) return !done();
     // Somebody stopped the whole sweep, and let it go on: that was no step. The signal is not handed on.
+    if (WSTOPSIG(status) == SIGSTOP) continue;
+    say(*progress_, ("the child got signal " + std::to_string(WSTOPSIG(status))).c_str());
+    kill();
+    return false;
   }
   pid_ = -1;
   return false;
@@ -145,7 +149,10 @@ bool Tracee::finish() {
       pid_ = -1;
       return WIFEXITED(status) && WEXITSTATUS(status) == 0;
     }
-    if (ended == pid_) ::ptrace(PTRACE_CONT, pid_, nullptr, nullptr);
+    if (ended == pid_) {  // as in resume(); any other signal is its end
+      const int signal = WSTOPSIG(status) == SIGTRAP || WSTOPSIG(status) == SIGSTOP ? 0 : WSTOPSIG(status);
+      ::ptrace(PTRACE_CONT, pid_, nullptr, signal);
+    }
     const timespec nap{0, 200'000};
     ::nanosleep(&nap, nullptr);
   }
