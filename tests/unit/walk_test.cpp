@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <cstdint>
+#include <random>
 
 #include "core/ring.hpp"
 #include "fixture.hpp"
@@ -142,6 +143,60 @@ TEST_F(WalkOverRecords, WithALargerAlignmentStepsByIt) {
   const Walk result = core::walk(segment.view(), 0, kCapacity, UINT32_MAX, kNoLimit);
   EXPECT_EQ(result.messages, 4U);
   EXPECT_EQ(result.end, end);
+}
+
+// What walk() says it does, one record at a time.
+Walk one_by_one(const core::View& view, std::uint64_t begin, std::uint32_t max_messages, std::uint64_t max_bytes) {
+  Walk result;
+  result.end = begin;
+  result.stop = begin;
+  while (result.messages < max_messages && result.records < core::kWalkRecordsMax && result.stop < begin + view.capacity) {
+    const std::uint64_t head = core::load_head(view, result.stop);
+    if (head == 0) return result;
+    const bool message = detail::head_state(head) == RecordState::committed;
+    const std::uint64_t length = detail::head_length(head);
+    if (message && result.messages > 0 && result.bytes + length > max_bytes) break;
+    result.stop += message ? detail::record_bytes(length, view.alignment) : length;
+    ++result.records;
+    if (!message) continue;
+    ++result.messages;
+    result.bytes += length;
+    result.end = result.stop;
+  }
+  result.why = WalkEnd::limit;
+  return result;
+}
+
+// Records that are like the one before are taken in runs: every limit has to hold within a run as well.
+TEST_F(WalkOverRecords, KeepsItsLimitsWhereverRunsOfAlikeRecordsBeginAndEnd) {
+  std::mt19937_64 random = random_numbers();
+  for (std::uint32_t trial = 0; trial < scaled(2000); ++trial) {
+    CoreSegment segment;
+    const std::uint64_t begin = pick(random, 0, kCapacity / 16) * 16;
+    std::uint64_t at = begin;
+    while (true) {
+      const bool message = pick(random, 0, 3) != 0;
+      const std::uint64_t length = message ? pick(random, 0, 2) * 24 : 16 + 16 * pick(random, 0, 2);
+      const std::uint64_t span = message ? detail::record_bytes(length, 16) : length;
+      const std::uint64_t run = pick(random, 1, 20);
+      if (at + run * span > begin + kCapacity - 16) break;
+      for (std::uint64_t i = 0; i < run; ++i, at += span) {
+        segment.put_head(at, message ? RecordState::committed : RecordState::skipped,
+                         static_cast<std::uint32_t>(length), static_cast<std::uint32_t>(pick(random, 0, 1)));
+      }
+      if (pick(random, 0, 30) == 0) break;
+    }
+    const auto max_messages = static_cast<std::uint32_t>(pick(random, 1, 80));
+    const std::uint64_t max_bytes = pick(random, 0, 1) == 0 ? kNoLimit : pick(random, 0, 900);
+    const Walk is = core::walk(segment.view(), begin, begin + kCapacity, max_messages, max_bytes);
+    const Walk must = one_by_one(segment.view(), begin, max_messages, max_bytes);
+    ASSERT_EQ(is.messages, must.messages) << "trial " << trial << ", at most " << max_messages << ", " << max_bytes;
+    ASSERT_EQ(is.records, must.records) << trial;
+    ASSERT_EQ(is.bytes, must.bytes) << trial;
+    ASSERT_EQ(is.end, must.end) << trial;
+    ASSERT_EQ(is.stop, must.stop) << trial;
+    ASSERT_EQ(is.why, must.why) << trial;
+  }
 }
 
 }  // namespace

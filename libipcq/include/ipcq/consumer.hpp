@@ -153,31 +153,60 @@ class Lease::Iterator {
       : base_(base), mask_(mask), alignment_(alignment), position_(begin), end_(end), left_(messages + 1) {
     next();
   }
-  void next() noexcept {
-    if (--left_ == 0) return;
-    while (position_ < end_) {
-      const auto* header = reinterpret_cast<const detail::RecordHeader*>(base_ + (position_ & mask_));
-      // relaxed: the lease's walk has acquired this head already (A:publish).
-      const std::uint64_t head = header->head.load(std::memory_order_relaxed);
-      const std::uint64_t length = detail::head_length(head);
-      if (detail::head_state(head) == detail::RecordState::committed) {
-        const std::uint64_t bytes = detail::record_bytes(length, alignment_);
-        if (bytes > end_ - position_) break;  // damaged under us: stay inside the lease
-        message_.payload = {base_ + (position_ & mask_) + alignment_, length};
-        message_.time = header->time.load(std::memory_order_relaxed);
-        message_.position = position_;
-        message_.tag = detail::head_tag(head);
-        message_.flags = detail::head_flags(head);
-        position_ += bytes;
-        return;
+  // Where the next message begins, behind skipped records; none (bytes 0) where somebody has damaged the ring.
+  struct Found {
+    std::uint64_t position = 0;
+    std::uint64_t bytes = 0;
+    detail::RecordShape shape;
+  };
+  // By value, and apart: so the iterator itself stays in registers.
+  [[gnu::noinline]] static Found find(const std::byte* base, std::uint64_t mask, std::uint64_t alignment,
+                                      std::uint64_t position, std::uint64_t end) noexcept {
+    while (position < end) {
+      const std::uint64_t head =
+          header_at(base, mask, position).head.load(std::memory_order_relaxed);  // relaxed: as below
+      const detail::RecordShape shape(head);
+      if (shape.is_message()) {
+        const std::uint64_t bytes = detail::record_bytes(shape.length(), alignment);
+        if (bytes > end - position) break;  // damaged under us: stay inside the lease
+        return {position, bytes, shape};
       }
-      if (detail::head_state(head) != detail::RecordState::skipped || length == 0 || length > end_ - position_ ||
-          (length & (alignment_ - 1)) != 0) {
+      const std::uint64_t bytes = shape.length();
+      if (detail::head_state(head) != detail::RecordState::skipped || bytes == 0 || bytes > end - position ||
+          (bytes & (alignment - 1)) != 0) {
         break;
       }
-      position_ += length;
+      position += bytes;
     }
-    left_ = 0;
+    return {};
+  }
+  static const detail::RecordHeader& header_at(const std::byte* base, std::uint64_t mask,
+                                               std::uint64_t position) noexcept {
+    return *reinterpret_cast<const detail::RecordHeader*>(base + (position & mask));
+  }
+  void next() noexcept {
+    if (--left_ == 0) return;
+    // relaxed: the lease's walk has acquired this head already (A:publish).
+    std::uint64_t head = 0;
+    if (bytes_ <= end_ - position_) head = header_at(base_, mask_, position_).head.load(std::memory_order_relaxed);
+    // Like the message before, as a rule: then where the next one begins is known without waiting for this head.
+    if (detail::RecordShape(head) != shape_ || bytes_ == 0) [[unlikely]] {
+      const Found found = find(base_, mask_, alignment_, position_, end_);
+      if (found.bytes == 0) {
+        left_ = 0;
+        return;
+      }
+      position_ = found.position;
+      bytes_ = found.bytes;
+      shape_ = found.shape;
+      head = header_at(base_, mask_, position_).head.load(std::memory_order_relaxed);
+    }
+    message_.payload = {base_ + (position_ & mask_) + alignment_, shape_.length()};
+    message_.time = header_at(base_, mask_, position_).time.load(std::memory_order_relaxed);
+    message_.position = position_;
+    message_.tag = detail::head_tag(head);
+    message_.flags = detail::head_flags(head);
+    position_ += bytes_;
   }
 
   Message message_;
@@ -186,7 +215,9 @@ class Lease::Iterator {
   std::uint64_t alignment_ = 16;
   std::uint64_t position_ = 0;
   std::uint64_t end_ = 0;
-  std::uint32_t left_ = 0;  ///< messages not yet passed, the current one included; 0: at the end
+  std::uint64_t bytes_ = 0;    ///< in the ring, of a record of this shape
+  detail::RecordShape shape_;  ///< of the record found last
+  std::uint32_t left_ = 0;     ///< messages not yet passed, the current one included; 0: at the end
 };
 
 inline Lease::Iterator Lease::begin() const noexcept {

@@ -46,4 +46,28 @@ constexpr std::uint64_t record_bytes(std::uint64_t payload_bytes, std::uint64_t 
   return alignment + ((payload_bytes + alignment - 1) & ~(alignment - 1));
 }
 
+/// How far ahead of its stores a producer asks for the ring's lines: about as many as are under way at once.
+inline constexpr std::uint64_t kPrefetchBytes = 1024;
+/// Whether what follows `bytes` from `offset` on begins in another line, where lines begin at offset 0.
+constexpr bool reaches_next_line(std::uint64_t offset, std::uint64_t bytes) noexcept {
+  return ((offset ^ (offset + bytes)) & ~std::uint64_t{63}) != 0;
+}
+/// Asks for a line, to write to it. Changes nothing, faults nowhere. (Of __builtin_prefetch for writing GCC makes one for
+/// reading, unless told of the processor: the line would come twice.)
+inline void prefetch_for_write(const std::byte* at) noexcept { asm volatile("prefetchw %0" : : "m"(*at)); }
+
+/// What decides a record's span, and whether it is a message: state and length, without tag and flags. Comparing a head's
+/// with the record's before it is how walks guess where the next record begins.
+class RecordShape {
+ public:
+  constexpr RecordShape() noexcept = default;  ///< of no record that a walk passes
+  constexpr explicit RecordShape(std::uint64_t head) noexcept : low_(static_cast<std::uint32_t>(head)) {}
+  [[nodiscard]] constexpr bool is_message() const noexcept { return head_state(low_) == RecordState::committed; }
+  [[nodiscard]] constexpr std::uint32_t length() const noexcept { return head_length(low_); }
+  friend constexpr bool operator==(const RecordShape&, const RecordShape&) noexcept = default;
+
+ private:
+  std::uint32_t low_ = 0;
+};
+
 }  // namespace ipcq::detail
