@@ -123,7 +123,7 @@ bool find_group(const View& view, std::string_view name, GroupId& id) noexcept {
 
 AddGroup add_group(const View& view, const GroupPlan& plan, GroupId& id) noexcept {
   for (std::uint32_t i = 0; i < view.groups_max; ++i) finish_group_removal(view, i);
-  std::uint32_t number = view.groups_max;
+  std::uint32_t number = 0;
   for (int attempt = 0;; ++attempt) {
     if (attempt == 20) return AddGroup::timed_out;
     std::uint32_t before = 0;

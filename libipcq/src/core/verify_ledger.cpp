@@ -109,16 +109,16 @@ class LedgerLook {
       look_.noted("ledger.owner", offset, text + ", who is dead; it is given back (word " + number(word) + ")");
       return;
     }
-    const auto& owner_row_ = copy_.row(owner_row(owner));
+    const auto& owners_row = copy_.row(owner_row(owner));
     if (owner_of_row(copy_, owner_row(owner)) != owner) return;  // attached after the row was copied
     // A producer short of room tries what is parked again.
-    if (owner_row_.kind.load(std::memory_order_relaxed) == static_cast<std::uint32_t>(layout::RowKind::producer) &&
+    if (owners_row.kind.load(std::memory_order_relaxed) == static_cast<std::uint32_t>(layout::RowKind::producer) &&
         exhausted(word_deliveries(word), copy_.max_deliveries)) {
       return;
     }
-    if (owner_row_.kind.load(std::memory_order_relaxed) != static_cast<std::uint32_t>(layout::RowKind::consumer) ||
-        owner_row_.group.load(std::memory_order_relaxed) != group_ ||
-        owner_row_.group_incarnation.load(std::memory_order_relaxed) != row_.incarnation.load(std::memory_order_relaxed)) {
+    if (owners_row.kind.load(std::memory_order_relaxed) != static_cast<std::uint32_t>(layout::RowKind::consumer) ||
+        owners_row.group.load(std::memory_order_relaxed) != group_ ||
+        owners_row.group_incarnation.load(std::memory_order_relaxed) != row_.incarnation.load(std::memory_order_relaxed)) {
       look_.broken("ledger.owner", offset,
                    text + ", who lives and is no member of the group (word " + number(word) + ")");
     }
