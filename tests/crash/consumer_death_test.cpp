@@ -128,6 +128,18 @@ TEST_F(ConsumerDeath, a_group_that_never_runs_dry_gets_them_all_the_same) {
   EXPECT_EQ(again, ids("1-4"));
 }
 
+TEST_F(ConsumerDeath, its_messages_come_first_although_the_one_that_meets_them_was_alone_before) {
+  send(producer(), {1});
+  Consumer alone = queue().consumer();
+  ASSERT_EQ(receive(alone, 1).ids(), ids("1"));
+  send_each(producer(), ids("2-4"));
+  ChildProcess dead(kPartialHolder, {"1", "0"});
+  ASSERT_EQ(dead.next_report(), "2");
+  dead.kill();
+  std::this_thread::sleep_for(kProbePause);
+  EXPECT_EQ(receive(alone, 3).ids(), ids("2-4"));
+}
+
 TEST_F(ConsumerDeath, leases_of_the_living_stay_theirs) {
   send_each(producer(), ids("1-12"));
   Consumer living = queue().consumer();

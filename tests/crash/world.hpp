@@ -217,7 +217,7 @@ class World {
   /// Leases as Consumer::lease does that may not wait: the dead in its way are looked for.
   core::LeaseStep lease(Peer& peer, std::uint32_t max_messages) {
     if (peer.consumer_endpoint.owner == 0) return core::LeaseStep::nothing;
-    core::LeaseRequest request{.max_messages = max_messages, .take_what_is_there = true, .probe_front_due = true};
+    core::LeaseRequest request{.max_messages = max_messages, .take_what_is_there = true, .probe_front_at_ns = 0};
     core::LeaseTaken taken;
     for (int attempt = 0; attempt < 8; ++attempt) {
       taken = options_.consumers == ConsumerMode::exclusive
@@ -225,7 +225,7 @@ class World {
                                           peer.leases.empty())
                   : core::lease(view_, group_.row, group_.incarnation, peer.consumer_endpoint.owner, request, 0);
       if (taken.step == core::LeaseStep::probe_front) {
-        request.probe_front_due = false;
+        request.probe_front_at_ns = os::kNoDeadline;
         if (core::judge(view_, taken.front_owner) == core::Verdict::dead) core::redeliver_dead(view_, group_.row);
       } else if (taken.step == core::LeaseStep::claimed) {
         const core::Owner claimer = detail::head_high(taken.head);

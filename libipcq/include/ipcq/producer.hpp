@@ -88,13 +88,15 @@ class IPCQ_EXPORT Claim {
     } else {
       header->head.store(head, std::memory_order_relaxed);
     }
+    // Lines of the ring are in the consumers' caches, and stores wait for them in order, a few at a time. Never what
+    // somebody may still be reading.
+    if (used_ + detail::kPrefetchBytes < room_ahead_ && detail::reaches_next_line(used_, record))
+      detail::prefetch_for_write(at + detail::kPrefetchBytes + record);
     header->time.store(time_, std::memory_order_relaxed);
     last_offset_ = used_;
-    last_size_ = size;
     used_ += record;
     bytes_left_ -= size;
     --messages_left_;
-    ++messages_;
     return {at + alignment_, size};
   }
   /// One more message, copied from `bytes`.
@@ -107,7 +109,7 @@ class IPCQ_EXPORT Claim {
   void shrink_last(std::size_t size);
 
   /// Messages and payload bytes appended so far.
-  [[nodiscard]] std::uint32_t messages() const noexcept { return messages_; }
+  [[nodiscard]] std::uint32_t messages() const noexcept { return messages_room_ - messages_left_; }
   [[nodiscard]] std::size_t bytes() const noexcept { return bytes_room_ - bytes_left_; }
 
   /// Publishes all appended messages at once and wakes consumers that sleep. Never blocks; one system call only if
@@ -136,15 +138,15 @@ class IPCQ_EXPORT Claim {
   std::uint64_t time_ = 0;
   std::uint64_t first_head_ = 0;  ///< committed head of the first message, published by commit
   std::uint64_t last_offset_ = 0;
-  std::uint64_t last_size_ = 0;
-  std::uint64_t position_ = 0;  ///< ring position of the claim
+  std::uint64_t room_ahead_ = 0;  ///< bytes from base_ on that nobody reads; 0: a message alone, not one of a stream
+  std::uint64_t position_ = 0;    ///< ring position of the claim
   std::size_t bytes_left_ = 0;
   std::size_t bytes_room_ = 0;
   std::size_t bytes_each_ = 0;
   std::int64_t retry_after_ns_ = 0;
   std::shared_ptr<const BlockedBy> blocked_by_;
   std::uint32_t messages_left_ = 0;
-  std::uint32_t messages_ = 0;
+  std::uint32_t messages_room_ = 0;
   Outcome outcome_ = Outcome::empty;
   bool finished_ = false;  ///< was open once: a second commit is told apart from a claim never made
 };

@@ -117,19 +117,23 @@ core::LeaseTaken ConsumerImpl::attempt_once(const core::LeaseRequest& request, s
     return core::lease_exclusive(view, group_.row, group_.incarnation, state_, request, open_.empty());
   }
   core::LeaseRequest probing = request;
-  if (front_seen_) {
-    const std::int64_t now = os::monotonic_ns();
-    probing.probe_front_due = now - front_probed_ns_ >= kBackstop_ns;
-  }
+  probing.probe_front_at_ns = front_probed_ns_ + kBackstop_ns;
   taken = core::lease(view, group_.row, group_.incarnation, state_.owner, probing, deadline_ns);
   if (taken.step == core::LeaseStep::probe_front) {
     front_probed_ns_ = os::monotonic_ns();
     if (core::judge(view, taken.front_owner) == core::Verdict::dead) core::redeliver_dead(view, group_.row);
-    probing.probe_front_due = false;
-    taken = core::lease(view, group_.row, group_.incarnation, state_.owner, probing, deadline_ns);
+    taken = core::lease(view, group_.row, group_.incarnation, state_.owner, request, deadline_ns);
   }
-  front_seen_ = taken.front_owner != 0;
   return taken;
+}
+
+void ConsumerImpl::note_look(const core::LeaseTaken& taken) noexcept {
+  took_all_ = taken.took_all;
+  if (!took_all_) return;
+  const std::uint64_t bytes = taken.step == core::LeaseStep::leased ? taken.end - taken.begin : 0;
+  // relaxed: advice.
+  if (ahead_.took_all(taken.messages, bytes))
+    endpoint_.view().side().data.streaming.store(ahead_.streaming() ? 1 : 0, std::memory_order_relaxed);
 }
 
 void ConsumerImpl::look_at_claim(const core::LeaseTaken& taken) {
@@ -186,8 +190,10 @@ Lease ConsumerImpl::lease(const Take& take) {
     lease.outcome_ = Outcome::cancelled;
     return lease;
   }
+  if (took_all_ && ahead_.streaming() && !deadline.is_now()) pause_units(ahead_.units());
   taken = attempt(request, 0);
   if (nothing_yet(taken.step)) {
+    note_look(taken);
     if (retry_after_step(taken)) taken = attempt(request, 0);
     if (nothing_yet(taken.step)) taken = wait_for_lease(request, deadline, taken);
   }
@@ -197,6 +203,7 @@ Lease ConsumerImpl::lease(const Take& take) {
       lease.blocked_by_ = who_blocks(taken);
     return lease;
   }
+  note_look(taken);
   lease.impl_ = this;
   lease.outcome_ = Outcome::ok;
   lease.base_ = view.data;

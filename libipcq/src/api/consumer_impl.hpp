@@ -8,6 +8,7 @@
 
 #include "api/dead_letter.hpp"
 #include "api/endpoint.hpp"
+#include "api/getting_ahead.hpp"
 #include "core/exclusive_consumer.hpp"
 #include "core/groups.hpp"
 #include "core/lease.hpp"
@@ -48,6 +49,8 @@ class ConsumerImpl {
   [[nodiscard]] core::LeaseTaken attempt(const core::LeaseRequest& request, std::int64_t deadline_ns);
   [[nodiscard]] core::LeaseTaken wait_for_lease(core::LeaseRequest request, CallDeadline& deadline,
                                                 core::LeaseTaken last);
+  /// For GettingAhead.
+  void note_look(const core::LeaseTaken& taken) noexcept;
   void look_at_claim(const core::LeaseTaken& taken);
   [[nodiscard]] bool retry_after_step(const core::LeaseTaken& taken);
   [[nodiscard]] Outcome outcome_of(const core::LeaseTaken& taken) const noexcept;
@@ -71,12 +74,13 @@ class ConsumerImpl {
   std::unique_ptr<DeadLetters> dead_letters_;  // made at the first one
   std::uint64_t next_serial_ = 1;
   std::uint64_t leases_ = 0;
+  GettingAhead ahead_;
+  bool took_all_ = false;  // the last look that took something left nothing
   // Probes are rationed: a claim in progress is no reason for a system call each look.
   std::uint64_t probed_position_ = core::kNoPosition;
   std::uint64_t probed_head_ = 0;
   std::int64_t probed_ns_ = 0;
   std::int64_t front_probed_ns_ = 0;
-  bool front_seen_ = true;                   // the last look found another's lease at the front
   core::Owner living_claimer_ = 0;           // whom the last probe found alive
   std::atomic<std::int64_t> references_{1};  // the handle, and each open lease
 };

@@ -15,7 +15,7 @@ void Claim::take(Claim& other) noexcept {
   time_ = other.time_;
   first_head_ = other.first_head_;
   last_offset_ = other.last_offset_;
-  last_size_ = other.last_size_;
+  room_ahead_ = other.room_ahead_;
   position_ = other.position_;
   bytes_left_ = other.bytes_left_;
   bytes_room_ = other.bytes_room_;
@@ -23,7 +23,7 @@ void Claim::take(Claim& other) noexcept {
   retry_after_ns_ = other.retry_after_ns_;
   blocked_by_ = std::move(other.blocked_by_);
   messages_left_ = other.messages_left_;
-  messages_ = other.messages_;
+  messages_room_ = other.messages_room_;
   outcome_ = other.outcome_;
   finished_ = std::exchange(other.finished_, false);
   other.outcome_ = Outcome::empty;
@@ -63,23 +63,23 @@ void Claim::overrun(std::size_t size) const {
 void Claim::shrink_last(std::size_t size) {
   if (impl_ == nullptr)
     throw Error(Errc::not_open, "there is no open claim to change; check outcome(), or claim again");
-  if (messages_ == 0) throw Error(Errc::not_open, "nothing was appended to this claim that could be made smaller");
-  if (size > last_size_) overrun(size);
-  const std::uint64_t before = detail::record_bytes(last_size_, alignment_);
-  const std::uint64_t tag_and_flags =
+  if (messages() == 0) throw Error(Errc::not_open, "nothing was appended to this claim that could be made smaller");
+  const std::uint64_t last =
       last_offset_ == 0
           ? first_head_
           // relaxed: our own store, inside the claim
           : reinterpret_cast<detail::RecordHeader*>(base_ + last_offset_)->head.load(std::memory_order_relaxed);
-  const std::uint64_t head = detail::make_head(detail::RecordState::committed, size, detail::head_high(tag_and_flags));
+  const std::uint64_t last_size = detail::head_length(last);
+  if (size > last_size) overrun(size);
+  const std::uint64_t before = detail::record_bytes(last_size, alignment_);
+  const std::uint64_t head = detail::make_head(detail::RecordState::committed, size, detail::head_high(last));
   if (last_offset_ == 0) {
     first_head_ = head;
   } else {
     reinterpret_cast<detail::RecordHeader*>(base_ + last_offset_)->head.store(head, std::memory_order_relaxed);  // relaxed: as in append
   }
   used_ -= before - detail::record_bytes(size, alignment_);
-  bytes_left_ += last_size_ - size;
-  last_size_ = size;
+  bytes_left_ += last_size - size;
 }
 
 Outcome Claim::commit() {

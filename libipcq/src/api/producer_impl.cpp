@@ -82,7 +82,10 @@ Claim ProducerImpl::claim(Room room, Deadline deadline) {
   claim.position_ = taken.position;
   claim.bytes_left_ = claim.bytes_room_ = room.bytes_each != 0 ? messages * room.bytes_each : room.bytes;
   claim.bytes_each_ = room.bytes_each != 0 ? room.bytes_each : view.message_bytes_max();
-  claim.messages_left_ = static_cast<std::uint32_t>(messages);
+  claim.messages_left_ = claim.messages_room_ = static_cast<std::uint32_t>(messages);
+  // Getting lines beforehand would only slow a message's trip down that comes alone. relaxed: advice.
+  if (messages > 1 || view.side().data.streaming.load(std::memory_order_relaxed) != 0)
+    claim.room_ahead_ = state_.limit - taken.position;
   open_ = true;
   return claim;
 }
@@ -211,13 +214,13 @@ std::shared_ptr<const BlockedBy> ProducerImpl::who_holds_room(std::uint64_t need
 }
 
 Outcome ProducerImpl::commit(Claim& claim) {
-  if (claim.messages_ == 0) return abort(claim);
+  if (claim.messages() == 0) return abort(claim);
   const core::View& view = endpoint_.view();
   os::poison(claim.base_, claim.need_);  // before it is published: its room may be another's claim before we are back
   const Outcome outcome = core::commit(view, state_, claim.position_, claim.need_, claim.used_, claim.first_head_);
   if (outcome == Outcome::ok) {
     auto& counters = endpoint_.counters();
-    core::add(counters.messages, claim.messages_);
+    core::add(counters.messages, claim.messages());
     core::add(counters.bytes, claim.bytes());
     core::add(counters.batches, 1);
   }
@@ -237,7 +240,10 @@ void ProducerImpl::forget(Claim& claim) noexcept { finish(claim); }
 void ProducerImpl::finish(Claim& claim) noexcept {
   claim.impl_ = nullptr;
   claim.finished_ = true;
+  // What was appended stays told; nothing more fits.
+  claim.bytes_room_ -= claim.bytes_left_;
   claim.bytes_left_ = 0;
+  claim.messages_room_ -= claim.messages_left_;
   claim.messages_left_ = 0;
   open_ = false;
   delete_if_unused();

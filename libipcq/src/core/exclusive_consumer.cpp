@@ -167,6 +167,7 @@ LeaseTaken lease_exclusive(const View& view, std::uint32_t group, std::uint32_t 
                             request.max_bytes);
     taken.stop = range.stop;
     taken.head = range.head;
+    taken.took_all = range.why != WalkEnd::limit;
     const std::uint64_t retired = row.retired.load(std::memory_order_relaxed);  // relaxed: our own word
     if (range.why == WalkEnd::damaged || !can_be_range(view, retired, range.stop)) {
       taken.step = LeaseStep::damaged;

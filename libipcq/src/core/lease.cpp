@@ -23,6 +23,11 @@ bool can_be_in_use(const View& view, std::uint64_t word) noexcept {
   return state != EntryState::free && state <= EntryState::parked;
 }
 
+// The clock is read only here, where the first entry is another's: what a dead one held is then found at its first sight.
+bool probe_due(const LeaseRequest& request) noexcept {
+  return request.probe_front_at_ns != os::kNoDeadline && os::monotonic_ns() >= request.probe_front_at_ns;
+}
+
 // A free entry, by merging if need be.
 bool has_free_entry(Ledger& ledger) noexcept { return !ledger.full() || ledger.merge(); }
 
@@ -123,6 +128,7 @@ void lease_new(const View& view, Ledger& ledger, std::uint32_t group, Owner owne
   const Walk range = walk(view, begin, begin + view.capacity, request.max_messages, request.max_bytes);
   turn.taken.stop = range.stop;
   turn.taken.head = range.head;
+  turn.taken.took_all = range.why != WalkEnd::limit;
   if (range.why == WalkEnd::damaged || !can_be_range(view, ledger.retired(), range.stop)) {
     turn.taken.step = LeaseStep::damaged;
     return;
@@ -201,6 +207,7 @@ LeaseTaken lease(const View& view, std::uint32_t group, std::uint32_t incarnatio
     const std::uint32_t in_use = ledger.in_use();
     std::uint32_t again = in_use;
     std::uint32_t parked = in_use;
+    std::uint32_t front = in_use;  // the first that somebody holds
     bool damaged = !ledger.can_be();
     for (std::uint32_t k = 0; k < in_use; ++k) {
       const std::uint64_t word = ledger.word(ledger.at(k));
@@ -210,9 +217,11 @@ LeaseTaken lease(const View& view, std::uint32_t group, std::uint32_t incarnatio
         break;
       }
       if (word_state(word) == EntryState::parked && parked == in_use) parked = k;
-      if (k == 0 && word_state(word) == EntryState::leased && word_owner(word) != owner) {
+      if (word_state(word) != EntryState::leased) continue;
+      if (front == in_use) front = k;
+      if (k == front && word_owner(word) != owner) {
         turn.taken.front_owner = word_owner(word);
-        if (request.probe_front_due) {
+        if (probe_due(request)) {
           turn.taken.step = LeaseStep::probe_front;
           break;
         }

@@ -7,6 +7,7 @@
 #include "core/ring.hpp"
 #include "core/view.hpp"
 #include "ipcq/error.hpp"
+#include "os/futex.hpp"
 
 namespace ipcq::core {
 
@@ -15,7 +16,8 @@ struct LeaseRequest {
   std::uint32_t min_messages = 1;
   std::uint64_t max_bytes = UINT64_MAX;
   bool take_what_is_there = false;  // no more waiting for min_messages
-  bool probe_front_due = false;     // look at the first entry's owner before anything is taken, if it is another's
+  // From this time on (os::monotonic_ns) the first entry's owner is judged before anything is taken, if it is another's.
+  std::int64_t probe_front_at_ns = os::kNoDeadline;
 };
 
 enum class LeaseStep : std::uint8_t {
@@ -48,6 +50,7 @@ struct LeaseTaken {
   std::uint32_t messages = 0;
   std::uint32_t deliveries = 0;
   Owner front_owner = 0;  // another's lease at the front of the ledger, if there is one
+  bool took_all = false;  // new messages, up to a frontier or an open claim
 };
 
 /// One attempt: redeliverable ranges first, oldest first, one message at a time; else new records from the lease position.

@@ -61,7 +61,7 @@ void run(fuzz::Image& image, const fuzz::Steps& steps) {
         request.min_messages = step.how % 4 == 0 ? 1 + step.more % request.max_messages : 1;
         request.max_bytes = step.how % 8 == 1 ? step.value : UINT64_MAX;
         request.take_what_is_there = step.how % 16 == 2;
-        request.probe_front_due = step.how % 16 == 3;
+        if (step.how % 16 == 3) request.probe_front_at_ns = 0;
         const core::Owner owner = image.owner(step.how % 16 == 4 ? fuzz::row::kOther : fuzz::row::kConsumer);
         lease = core::lease(view, group.row, group.incarnation, owner, request, 0);
         if (lease.step == LeaseStep::leased) read_messages(view, lease);

@@ -1,0 +1,75 @@
+// When a consumer pauses before it looks again: only while that pays.
+#include "api/getting_ahead.hpp"
+
+#include <gtest/gtest.h>
+
+#include <cstdint>
+
+namespace ipcq::unit {
+namespace {
+
+using detail::GettingAhead;
+
+constexpr std::uint64_t kPlenty = GettingAhead::kBytesPerUnit * GettingAhead::kMostUnits;
+
+TEST(GettingAheadRule, NeverPausesInARoundTrip) {
+  GettingAhead rule;
+  for (int trip = 0; trip < 100'000; ++trip) {
+    ASSERT_FALSE(rule.took_all(1, 1 << 20));
+    ASSERT_FALSE(rule.took_all(0, 0));
+    ASSERT_EQ(rule.units(), 0U);
+  }
+}
+
+TEST(GettingAheadRule, BeginsWithEightMessagesOrTwoLargeOnes) {
+  EXPECT_FALSE(GettingAhead{}.took_all(7, 2047));
+  EXPECT_TRUE(GettingAhead{}.took_all(8, 8 * 16));
+  EXPECT_TRUE(GettingAhead{}.took_all(2, 2048));
+}
+
+TEST(GettingAheadRule, PausesLongerWhileItPaysAndNoLongerThanItsMost) {
+  GettingAhead rule;
+  EXPECT_TRUE(rule.took_all(8, kPlenty));
+  EXPECT_EQ(rule.units(), GettingAhead::kFirstUnits);
+  EXPECT_FALSE(rule.took_all(64, GettingAhead::kBytesPerUnit * GettingAhead::kFirstUnits));
+  EXPECT_EQ(rule.units(), 2 * GettingAhead::kFirstUnits);
+  for (int look = 0; look < 100; ++look) rule.took_all(64, kPlenty);
+  EXPECT_EQ(rule.units(), GettingAhead::kMostUnits);
+}
+
+TEST(GettingAheadRule, StopsAtOnceWhereItDoesNotPayAndTriesAgainLaterAndLater) {
+  GettingAhead rule;
+  std::uint32_t wait = 0;
+  std::uint32_t longest = 0;
+  for (int attempt = 0; attempt < 12; ++attempt) {
+    std::uint32_t looks = 1;
+    while (!rule.took_all(8, 128)) ++looks;
+    EXPECT_GE(looks, wait) << attempt;
+    EXPECT_LE(looks, GettingAhead::kMostLooks + 1) << attempt;
+    wait = looks;
+    longest = looks;
+    EXPECT_TRUE(rule.streaming());
+    EXPECT_TRUE(rule.took_all(8, GettingAhead::kBytesPerUnit * GettingAhead::kFirstUnits - 1));
+    EXPECT_EQ(rule.units(), 0U);
+  }
+  EXPECT_EQ(longest, GettingAhead::kMostLooks + 1);
+}
+
+TEST(GettingAheadRule, TriesSoonAgainAfterItHasPaid) {
+  GettingAhead rule;
+  for (int attempt = 0; attempt < 6; ++attempt) {
+    while (!rule.took_all(8, 128)) {
+    }
+    rule.took_all(0, 0);
+  }
+  while (!rule.took_all(8, 128)) {
+  }
+  rule.took_all(64, kPlenty);
+  rule.took_all(0, 0);  // no more
+  std::uint32_t looks = 1;
+  while (!rule.took_all(8, 128)) ++looks;
+  EXPECT_EQ(looks, 3U) << "two looks without, then it is tried again";
+}
+
+}  // namespace
+}  // namespace ipcq::unit
