@@ -98,7 +98,7 @@ Command parse(int argc, char** argv, po::options_description& options) {
   add("json", po::value(&command.json)->value_name("FILE"), "write every run there, too");
   add("dir", po::value(&command.directory)->value_name("D"),
       "tmpfs to make the directory for the queues in (IPCQ_DIR, else /dev/shm)");
-  add("near", po::value(&near)->value_name("LO,HI"), "probes in ns that count as near (75,230)");
+  add("near", po::value(&near)->value_name("LO,HI"), "probes in ns that count as near (75,300)");
   add("far", po::value(&settings.rule.far_low_ns)->value_name("LO"), "probes above count as far (330)");
   add("smoke", po::bool_switch(&command.smoke),
       "measure nothing: each row for a few ms, and rings that are full all the time; check every payload");

@@ -12,7 +12,7 @@ enum class Placement { near, far, unclear };
 /// Median round trip of a bare cache-line ping-pong, in ns, that makes a placement.
 struct PlacementRule {
   double near_low_ns = 75;  ///< below it the two are hyper-threads of one core
-  double near_high_ns = 230;
+  double near_high_ns = 300;
   double far_low_ns = 330;  ///< other core complex or socket
 
   [[nodiscard]] Placement of(const std::array<double, 2>& probes_ns) const noexcept {
