@@ -72,6 +72,7 @@ class DamagedQueue : public ::testing::Test {
     ASSERT_EQ(core::requeue(view(), group_.row, third.entry, third.word), Outcome::ok);
     ASSERT_EQ(core::ack(view(), group_.row, group_.incarnation, second.entry, second.word), Outcome::ok);
     first_ = first;
+    second_ = second;
     fourth_ = fourth;
     // One that was delivered too often, and could not be moved.
     parked_ = lease(1);
@@ -112,7 +113,7 @@ class DamagedQueue : public ::testing::Test {
   core::GroupId other_;
   core::ProducerState producer_;
   Owner consumer_ = 0;
-  core::LeaseTaken first_, fourth_, parked_;
+  core::LeaseTaken first_, second_, fourth_, parked_;
 
   /// Every kind of damage to what fill() made.
   [[nodiscard]] std::vector<Damage> damages() const {
@@ -191,6 +192,12 @@ class DamagedQueue : public ::testing::Test {
         {"an owner of a free entry",
          [this, position] { entry(7).word.store(core::make_word(EntryState::free, 0, 1, consumer_)); }, "ledger.owner",
          offset_of(&entry(7).word)},
+        {"an owner of a finished entry",
+         [this, position] {
+           const auto& done = entry(second_.entry);
+           entry(second_.entry).word.store(done.word.load() | std::uint64_t{consumer_} << 32);
+         },
+         "ledger.owner", offset_of(&entry(second_.entry).word)},
         {"an entry's begin", [this, position] { entry(first_.entry).begin.store(16); }, "ledger.tiles",
          offset_of(&entry(first_.entry).begin), false},
         {"an entry's end", [this, position] { entry(first_.entry).end.store(first_.end + 16); }, "ledger.boundary",

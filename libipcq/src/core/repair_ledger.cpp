@@ -95,7 +95,10 @@ class LedgerMender {
 
   std::uint64_t word_as_it_should_be(std::uint32_t i, std::uint64_t word) {
     if (word_state(word) == EntryState::leased) return given_back(word, view_.max_deliveries);
-    if (word_state(word) != EntryState::parked) return word;
+    // Nobody's: apply_word() says so, if it named somebody.
+    if (word_state(word) != EntryState::parked) {
+      return make_word(word_state(word), word_deliveries(word), word_sequence(word), 0);
+    }
     const bool known = word_owner(word) != 0 && word_owner(word) <= static_cast<std::uint32_t>(Parked::unusable);
     if (known && can_park(view_) && exhausted(word_deliveries(word), view_.max_deliveries)) return word;
     work_.mended(

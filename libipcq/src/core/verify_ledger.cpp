@@ -77,8 +77,6 @@ class LedgerLook {
     }
     look_.expect_boundary({begin(i), "ledger.boundary", look_.offset_of(&entry(i).begin), entry_text(i) + " begins"});
     look_.expect_boundary({end(i), "ledger.boundary", look_.offset_of(&entry(i).end), entry_text(i) + " ends"});
-    look_.expect_range({begin(i), end(i), state != EntryState::done, offset,
-                        entry_text(i) + ", [" + number(begin(i)) + ", " + number(end(i)) + "), word " + number(word)});
   }
 
   void look_at_parked(std::uint32_t i, std::uint64_t word) {
@@ -134,6 +132,11 @@ class LedgerLook {
         look_.broken(
             "ledger.tiles", look_.offset_of(&entry(i).begin),
             entry_text(i) + " begins at " + number(begin(i)) + ", but " + before + " ends at " + number(expected));
+      } else {
+        const std::uint64_t word = this->word(i);
+        look_.expect_range(
+            {begin(i), end(i), word_state(word) != EntryState::done, look_.offset_of(&entry(i).word),
+             entry_text(i) + ", " + "[" + number(begin(i)) + ", " + number(end(i)) + "), word " + number(word)});
       }
       expected = end(i);
       before = "entry " + number(i);
