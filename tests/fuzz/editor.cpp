@@ -73,6 +73,15 @@ void Editor::list_fields() {
     word(row.flags);
     word(row.open_claim);
   }
+  // Behind all others, so that older inputs hit what they hit.
+  for (std::uint32_t i = 0; i < view_.groups_max; ++i) {
+    const layout::GroupRow& group = view_.group(i);
+    word(group.again_to);
+    word(group.parked_at);
+    word(group.parked_why);
+    word(group.parked_tried_ns);
+    word(group.drop_count);
+  }
 }
 
 os::RobustMutex& Editor::mutex(std::uint32_t number) const noexcept {

@@ -8,6 +8,7 @@
 #include "core/exclusive_consumer.hpp"
 #include "core/lease.hpp"
 #include "core/ledger.hpp"
+#include "core/parking.hpp"
 #include "core/ring.hpp"
 #include "layout/format.hpp"
 
@@ -31,6 +32,8 @@ layout::Plan plan_of(const Shape& shape) {
   plan.groups_max = kGroups;
   plan.ledger_entries = kEntries;
   plan.producers = static_cast<std::uint8_t>(shape.producers);
+  plan.max_deliveries = shape.max_deliveries;
+  if (shape.max_deliveries > 0) plan.dead_letter = "dead";
   return plan;
 }
 
@@ -67,6 +70,7 @@ Image::Image(const Shape& shape)
   view.groups_max = kGroups;
   view.ledger_entries = kEntries;
   view.producers = shape.producers;
+  view.max_deliveries = shape.max_deliveries;
   view.data = mapping_.map_data_read_only(file_.get());
   view.data_dormant = mapping_.map_data_dormant(file_.get());
   consumer_ = view;
@@ -155,6 +159,14 @@ void Image::fill(core::ProducerState& producer) {
   expect(core::requeue(consumer_, shared_.row, back.entry, back.word) == Outcome::ok &&
              core::ack(consumer_, shared_.row, shared_.incarnation, done.entry, done.word) == Outcome::ok,
          "no ack in the image");
+  if (producer_.max_deliveries > 0) {
+    core::LeaseTaken parked = lease(other, 1);
+    parked.word =
+        core::make_word(core::EntryState::leased, producer_.max_deliveries, core::word_sequence(parked.word), other);
+    producer_.entries(shared_.row)[parked.entry].word.store(parked.word);
+    expect(core::park(consumer_, shared_.row, parked, core::Parked::full) == Outcome::ok,
+           "nothing parked in the image");
+  }
   end(row::kDeadConsumer);
 
   core::ExclusiveState state;
@@ -192,7 +204,7 @@ void Image::expect_unlocked() const noexcept {
 
 Image& image_for(const Step& step) {
   static Image shared({});
-  static Image aligned({.alignment = 64});
+  static Image aligned({.alignment = 64, .max_deliveries = 3});
   static Image exclusive({.producers = ProducerMode::exclusive});
   return step.where % 3 == 0 ? shared : step.where % 3 == 1 ? aligned : exclusive;
 }

@@ -25,6 +25,7 @@ inline constexpr std::uint64_t kCapacity = 64 * 1024;
 struct Shape {
   ProducerMode producers = ProducerMode::shared;
   std::uint32_t alignment = 16;
+  std::uint32_t max_deliveries = 0;
 };
 
 /// Who is in a sound image, by row.
@@ -54,6 +55,7 @@ class Image {
   /// One edit, of any shared word or record.
   void edit(const Step& step) noexcept { editor_->edit(step); }
 
+  [[nodiscard]] os::RobustMutex& mutex(std::uint32_t number) const noexcept { return editor_->mutex(number); }
   /// That no call has left a mutex held: its next user would wait for ever.
   void expect_unlocked() const noexcept;
 
@@ -75,7 +77,8 @@ class Image {
   std::vector<std::byte> sound_data_;
 };
 
-/// The image that an input's first step chooses: shared producers, with an alignment of 16 or 64; an exclusive producer.
+/// The image that an input's first step chooses: shared producers; these with an alignment of 64, a limit of deliveries and
+/// something parked; an exclusive producer.
 [[nodiscard]] Image& image_for(const Step& step);
 
 }  // namespace ipcq::fuzz

@@ -11,9 +11,6 @@
 
 #include "layout/format.hpp"
 
-// An edited ledger leases one range twice, and then the end of one lease is the end of the other's spans: no finding here.
-extern "C" const char* __asan_default_options() { return "allow_user_poisoning=0"; }  // NOLINT
-
 namespace ipcq::fuzz {
 namespace {
 
