@@ -150,8 +150,8 @@ class Lease::Iterator {
   friend class Lease;
   Iterator(const std::byte* base, std::uint64_t mask, std::uint64_t alignment, std::uint64_t begin, std::uint64_t end,
            std::uint32_t messages) noexcept
-      : base_(base), mask_(mask), alignment_(alignment), position_(begin), end_(end), left_(messages + 1) {
-    next();
+      : base_(base), mask_(mask), alignment_(alignment), position_(begin), end_(end), left_(messages) {
+    go_to(find(base, mask, alignment, begin, end));
   }
   // Where the next message begins, behind skipped records; none (bytes 0) where somebody has damaged the ring.
   struct Found {
@@ -190,17 +190,23 @@ class Lease::Iterator {
     std::uint64_t head = 0;
     if (bytes_ <= end_ - position_) head = header_at(base_, mask_, position_).head.load(std::memory_order_relaxed);
     // Like the message before, as a rule: then where the next one begins is known without waiting for this head.
-    if (detail::RecordShape(head) != shape_ || bytes_ == 0) [[unlikely]] {
-      const Found found = find(base_, mask_, alignment_, position_, end_);
-      if (found.bytes == 0) {
-        left_ = 0;
-        return;
-      }
-      position_ = found.position;
-      bytes_ = found.bytes;
-      shape_ = found.shape;
-      head = header_at(base_, mask_, position_).head.load(std::memory_order_relaxed);
+    if (detail::RecordShape(head) != shape_) [[unlikely]] {
+      go_to(find(base_, mask_, alignment_, position_, end_));
+      return;
     }
+    pass(head);
+  }
+  void go_to(const Found& found) noexcept {
+    if (found.bytes == 0) {
+      left_ = 0;
+      return;
+    }
+    position_ = found.position;
+    bytes_ = found.bytes;
+    shape_ = found.shape;
+    pass(header_at(base_, mask_, position_).head.load(std::memory_order_relaxed));  // relaxed: tag and flags only
+  }
+  void pass(std::uint64_t head) noexcept {
     message_.payload = {base_ + (position_ & mask_) + alignment_, shape_.length()};
     message_.time = header_at(base_, mask_, position_).time.load(std::memory_order_relaxed);
     message_.position = position_;

@@ -70,7 +70,7 @@ class IPCQ_EXPORT Claim {
 
   /// Whether one more message of `size` payload bytes fits.
   [[nodiscard]] bool fits(std::size_t size) const noexcept {
-    return impl_ != nullptr && messages_left_ > 0 && size <= bytes_each_ && size <= bytes_left_;
+    return messages_left_ > 0 && size <= bytes_each_ && size <= bytes_left_;
   }
   /// One more message: `size` bytes of the ring itself, uninitialised, at the queue's alignment, for the caller to fill
   /// before commit. `tag` is the user's. Never blocks, no system call, nothing allocated.
@@ -90,8 +90,7 @@ class IPCQ_EXPORT Claim {
     }
     // Lines of the ring are in the consumers' caches, and stores wait for them in order, a few at a time. Never what
     // somebody may still be reading.
-    if (used_ + detail::kPrefetchBytes < room_ahead_ && detail::reaches_next_line(used_, record))
-      detail::prefetch_for_write(at + detail::kPrefetchBytes + record);
+    if (used_ + detail::kPrefetchBytes < room_ahead_) detail::prefetch_for_write(at + detail::kPrefetchBytes);
     header->time.store(time_, std::memory_order_relaxed);
     last_offset_ = used_;
     used_ += record;
@@ -145,7 +144,7 @@ class IPCQ_EXPORT Claim {
   std::size_t bytes_each_ = 0;
   std::int64_t retry_after_ns_ = 0;
   std::shared_ptr<const BlockedBy> blocked_by_;
-  std::uint32_t messages_left_ = 0;
+  std::uint32_t messages_left_ = 0;  ///< 0 without an open claim
   std::uint32_t messages_room_ = 0;
   Outcome outcome_ = Outcome::empty;
   bool finished_ = false;  ///< was open once: a second commit is told apart from a claim never made

@@ -65,7 +65,9 @@ class IPCQ_EXPORT Queue {
   /// group's consumer lives, Error{timed_out | removed | poisoned}.
   std::uint64_t purge_parked(std::string_view group) const;
 
-  /// End of stream: no new claims from now on; consumers get `closed` when they have drained. Idempotent.
+  /// End of stream: no new claims from now on; consumers get `closed` when they have drained. Idempotent. With an exclusive
+  /// producer attached only that one knows where the stream ends: it tells so at its next claim (refused), commit or abort,
+  /// or when it detaches. So detach it, also in this process, before others wait for the end.
   void close() const;
   /// Takes close() back.
   void reopen() const;

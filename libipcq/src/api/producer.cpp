@@ -22,8 +22,8 @@ void Claim::take(Claim& other) noexcept {
   bytes_each_ = other.bytes_each_;
   retry_after_ns_ = other.retry_after_ns_;
   blocked_by_ = std::move(other.blocked_by_);
-  messages_left_ = other.messages_left_;
-  messages_room_ = other.messages_room_;
+  messages_room_ = std::exchange(other.messages_room_, 0);
+  messages_left_ = std::exchange(other.messages_left_, 0);
   outcome_ = other.outcome_;
   finished_ = std::exchange(other.finished_, false);
   other.outcome_ = Outcome::empty;

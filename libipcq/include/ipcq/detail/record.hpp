@@ -48,10 +48,6 @@ constexpr std::uint64_t record_bytes(std::uint64_t payload_bytes, std::uint64_t 
 
 /// How far ahead of its stores a producer asks for the ring's lines: about as many as are under way at once.
 inline constexpr std::uint64_t kPrefetchBytes = 1024;
-/// Whether what follows `bytes` from `offset` on begins in another line, where lines begin at offset 0.
-constexpr bool reaches_next_line(std::uint64_t offset, std::uint64_t bytes) noexcept {
-  return ((offset ^ (offset + bytes)) & ~std::uint64_t{63}) != 0;
-}
 /// Asks for a line, to write to it. Changes nothing, faults nowhere. (Of __builtin_prefetch for writing GCC makes one for
 /// reading, unless told of the processor: the line would come twice.)
 inline void prefetch_for_write(const std::byte* at) noexcept { asm volatile("prefetchw %0" : : "m"(*at)); }
