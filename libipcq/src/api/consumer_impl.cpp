@@ -70,7 +70,7 @@ ConsumerImpl::ConsumerImpl(const std::shared_ptr<Segment>& segment, const Consum
       segment->fail(Errc::timed_out, "a stopped process holds group '" + group_name_ + "'",
                     "let it continue, or end it");
     case core::Join::poisoned:
-      segment->fail(Errc::poisoned, "a repair met a state it cannot mend", "remove the queue and create it again");
+      segment->fail(Errc::poisoned, "a repair met a state it cannot mend", kHowToMend);
     case core::Join::damaged:
       segment->fail(Errc::damaged, "positions of group '" + group_name_ + "' contradict themselves",
                     "remove the group and add it again, or create the queue again");
@@ -288,60 +288,6 @@ core::LeaseTaken ConsumerImpl::wait_for_lease(core::LeaseRequest request, CallDe
     const std::int64_t look_ns = for_entry ? os::monotonic_ns() + kEntryLook_ns : os::kNoDeadline;
     endpoint_.sleep_once(side.data, armed, deadline_ns, look_ns);
     if (!again()) return taken;
-  }
-}
-
-Outcome ConsumerImpl::outcome_of(const core::LeaseTaken& taken) const noexcept {
-  if (endpoint_.cancelled()) return Outcome::cancelled;
-  switch (taken.step) {
-    case core::LeaseStep::leased:
-      return Outcome::ok;
-    case core::LeaseStep::claimed:
-      return living_claimer_ != 0 && living_claimer_ == detail::head_high(taken.head) ? Outcome::blocked : Outcome::empty;
-    case core::LeaseStep::lock_held:
-    case core::LeaseStep::parked:
-      return Outcome::blocked;
-    case core::LeaseStep::drained:
-      return Outcome::closed;
-    case core::LeaseStep::too_many_leases:
-      return Outcome::too_many_leases;
-    case core::LeaseStep::group_removed:
-      return Outcome::group_removed;
-    case core::LeaseStep::disowned:
-      return Outcome::disowned;
-    case core::LeaseStep::removed:
-      return Outcome::removed;
-    case core::LeaseStep::poisoned:
-      return Outcome::poisoned;
-    case core::LeaseStep::damaged:
-      return Outcome::damaged;
-    default:
-      return Outcome::empty;
-  }
-}
-
-std::shared_ptr<const BlockedBy> ConsumerImpl::who_blocks(const core::LeaseTaken& taken) const {
-  const core::View& view = endpoint_.view();
-  switch (taken.step) {
-    case core::LeaseStep::claimed:
-      return describe(view, detail::head_high(taken.head), "claim",
-                      view.stamp_difference_ns(core::peek_time(view, taken.stop), view.stamp()));
-    case core::LeaseStep::too_many_leases:
-      return describe(view, taken.front_owner, "lease", 0);
-    case core::LeaseStep::lock_held: {
-      auto by = std::make_shared<BlockedBy>();
-      by->what = "group mutex";
-      by->pid = view.group(group_.row).mutex.holder();
-      by->command = os::command_of(by->pid);
-      return by;
-    }
-    case core::LeaseStep::parked: {
-      auto by = std::make_shared<BlockedBy>();
-      by->what = "parked message";
-      return by;
-    }
-    default:
-      return nullptr;
   }
 }
 
