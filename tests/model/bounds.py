@@ -149,6 +149,7 @@ NOT_MODELLED = {
     "exhausted": "dead letters: not modelled yet",
     "dead": "dead letters: not modelled yet",
     "park": "dead letters: not modelled yet",
+    "mend": "nobody lives in a segment under repair, and each store derives from what is there: tests/crash kills one at each",
     "purge": "one store an entry, under the group's mutex",
     "drop.to": "what is counted of what is dropped: tests/crash",
     "drop.count": "what is counted of what is dropped: tests/crash",

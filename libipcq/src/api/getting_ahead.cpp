@@ -21,8 +21,8 @@ std::uint32_t time_pauses() noexcept {
 }  // namespace
 
 void pause_units(std::uint32_t units) noexcept {
-  static const std::uint32_t pauses_in_16_units = time_pauses();
-  const std::uint32_t pauses = units * pauses_in_16_units / 16;
+  static const std::uint32_t kPausesIn16Units = time_pauses();
+  const std::uint32_t pauses = units * kPausesIn16Units / 16;
   for (std::uint32_t i = 0; i < pauses; ++i) __builtin_ia32_pause();
 }
 
