@@ -32,6 +32,7 @@ constexpr std::uint64_t kFlagsOffset = offsetof(layout::FrozenHeader, flags);
 
 std::vector<Finding> public_findings(const std::vector<core::Finding>& findings) {
   std::vector<Finding> result;
+  result.reserve(findings.size());
   for (const core::Finding& finding : findings) {
     result.push_back({finding.invariant, finding.offset, finding.text, finding.recoverable});
   }
