@@ -29,6 +29,16 @@ struct Row {
   void count(Verdict verdict, std::uint64_t times = 1) noexcept {
     (verdict == Verdict::ok ? ok : verdict == Verdict::wrong ? wrong : hung) += times;
   }
+  /// What was tried, and what came of it. Not `instructions`: slices of one operation have the same.
+  void add(const Row& other) noexcept {
+    points += other.points;
+    states += other.states;
+    kills += other.kills;
+    ok += other.ok;
+    wrong += other.wrong;
+    hung += other.hung;
+    seconds += other.seconds;
+  }
 };
 
 struct Sampling {

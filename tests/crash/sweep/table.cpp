@@ -131,13 +131,7 @@ std::vector<Row> in_order(const std::vector<Row>& rows) {
     whole.modes = modes;
     if (first) continue;
     whole.instructions = std::max(whole.instructions, row.instructions);
-    whole.points += row.points;
-    whole.states += row.states;
-    whole.kills += row.kills;
-    whole.ok += row.ok;
-    whole.wrong += row.wrong;
-    whole.hung += row.hung;
-    whole.seconds += row.seconds;
+    whole.add(row);
   }
   std::vector<Row> list;
   for (const auto& [key, row] : ordered) list.push_back(row);
@@ -159,13 +153,7 @@ std::uint64_t print(const std::vector<Row>& rows, const std::string& command) {
   for (const Row& row : in_order(rows)) {
     line(row);
     total.instructions += row.instructions;
-    total.points += row.points;
-    total.states += row.states;
-    total.kills += row.kills;
-    total.ok += row.ok;
-    total.wrong += row.wrong;
-    total.hung += row.hung;
-    total.seconds += row.seconds;
+    total.add(row);
   }
   total.operation = "all";
   line(total);
