@@ -11,6 +11,14 @@ namespace {
 using detail::GettingAhead;
 
 constexpr std::uint64_t kPlenty = GettingAhead::kBytesPerUnit * GettingAhead::kMostUnits;
+constexpr std::uint32_t kTooMany = 2 * (GettingAhead::kMostLooks + 1);
+
+// Looks, each of which found what may begin pauses, until one did; at most kTooMany.
+std::uint32_t looks_until_it_pauses(GettingAhead& rule) {
+  std::uint32_t looks = 1;
+  while (!rule.took_all(8, 128) && looks < kTooMany) ++looks;
+  return looks;
+}
 
 TEST(GettingAheadRule, NeverPausesInARoundTrip) {
   GettingAhead rule;
@@ -42,8 +50,7 @@ TEST(GettingAheadRule, StopsAtOnceWhereItDoesNotPayAndTriesAgainLaterAndLater) {
   std::uint32_t wait = 0;
   std::uint32_t longest = 0;
   for (int attempt = 0; attempt < 12; ++attempt) {
-    std::uint32_t looks = 1;
-    while (!rule.took_all(8, 128)) ++looks;
+    const std::uint32_t looks = looks_until_it_pauses(rule);
     EXPECT_GE(looks, wait) << attempt;
     EXPECT_LE(looks, GettingAhead::kMostLooks + 1) << attempt;
     wait = looks;
@@ -58,17 +65,13 @@ TEST(GettingAheadRule, StopsAtOnceWhereItDoesNotPayAndTriesAgainLaterAndLater) {
 TEST(GettingAheadRule, TriesSoonAgainAfterItHasPaid) {
   GettingAhead rule;
   for (int attempt = 0; attempt < 6; ++attempt) {
-    while (!rule.took_all(8, 128)) {
-    }
+    ASSERT_LT(looks_until_it_pauses(rule), kTooMany);
     rule.took_all(0, 0);
   }
-  while (!rule.took_all(8, 128)) {
-  }
+  ASSERT_LT(looks_until_it_pauses(rule), kTooMany);
   rule.took_all(64, kPlenty);
   rule.took_all(0, 0);  // no more
-  std::uint32_t looks = 1;
-  while (!rule.took_all(8, 128)) ++looks;
-  EXPECT_EQ(looks, 3U) << "two looks without, then it is tried again";
+  EXPECT_EQ(looks_until_it_pauses(rule), 3U) << "two looks without, then it is tried again";
 }
 
 }  // namespace
