@@ -116,5 +116,28 @@ TEST_F(BehindSkippedRecords, AMessageIsFoundBehindALeaseThatIsOpenToo) {
   EXPECT_EQ(segment_.view().group(group_.row).retired.load(), 0U);
 }
 
+TEST_F(BehindSkippedRecords, NobodyIsToldThatThereIsNothingWhenTheLedgerHasNoEntryToPassThem) {
+  std::uint64_t open_to = 0;
+  std::vector<LeaseTaken> open;
+  for (std::uint32_t i = 0; i < segment_.view().ledger_entries; ++i) {
+    open_to = segment_.put_messages(open_to, {16});
+    open.push_back(lease());
+    ASSERT_EQ(open.back().end, open_to);
+  }
+  const std::uint64_t message = skip(open_to);
+  const LeaseTaken refused = lease();
+  EXPECT_EQ(refused.step, LeaseStep::too_many_leases);
+  EXPECT_EQ(refused.front_owner, consumer_);
+  // Two in front make room for what is passed and for the message; two others, which are no neighbours, make none.
+  for (const std::size_t number : {3U, 5U, 0U, 1U}) {
+    EXPECT_EQ(lease().step, LeaseStep::too_many_leases) << "before " << number << " is done";
+    const LeaseTaken& one = open[number];
+    ASSERT_EQ(core::ack(segment_.view(), group_.row, group_.incarnation, one.entry, one.word), Outcome::ok);
+  }
+  const LeaseTaken taken = lease();
+  ASSERT_EQ(taken.step, LeaseStep::leased);
+  EXPECT_EQ(taken.end, message + 32);
+}
+
 }  // namespace
 }  // namespace ipcq::unit

@@ -122,6 +122,13 @@ bool only_parked_left(const Ledger& ledger) noexcept {
   return true;
 }
 
+// There is something new and no entry to hold it.
+void refuse_new(const Ledger& ledger, Turn& turn) noexcept {
+  turn.taken.step = LeaseStep::too_many_leases;
+  const std::uint64_t front = ledger.word(ledger.at(0));
+  turn.taken.front_owner = word_state(front) == EntryState::leased ? word_owner(front) : 0;
+}
+
 void lease_new(const View& view, Ledger& ledger, std::uint32_t group, Owner owner, const LeaseRequest& request,
                Turn& turn) noexcept {
   const std::uint64_t begin = ledger.lease_position();
@@ -143,7 +150,11 @@ void lease_new(const View& view, Ledger& ledger, std::uint32_t group, Owner owne
       }
       turn.moved |= skipped.end != begin;
       turn.again = skipped.unfinished;
-    } else if (range.why == WalkEnd::limit && has_free_entry(ledger)) {
+    } else if (range.why == WalkEnd::limit) {
+      if (!has_free_entry(ledger)) {
+        refuse_new(ledger, turn);  // not `nothing`: what is behind them was not looked at
+        return;
+      }
       ledger.insert(ledger.in_use(), begin, range.stop, EntryState::done, 0, 0, 0);
       turn.again = true;
     }
@@ -162,9 +173,7 @@ void lease_new(const View& view, Ledger& ledger, std::uint32_t group, Owner owne
     return;
   }
   if (!has_free_entry(ledger)) {
-    turn.taken.step = LeaseStep::too_many_leases;
-    const std::uint64_t front = ledger.word(ledger.at(0));
-    turn.taken.front_owner = word_state(front) == EntryState::leased ? word_owner(front) : 0;
+    refuse_new(ledger, turn);
     return;
   }
   const std::uint32_t number =
