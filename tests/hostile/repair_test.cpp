@@ -106,6 +106,14 @@ TEST_F(Repair, a_poisoned_mutex) {
   expect_all_messages();
 }
 
+TEST_F(Repair, a_message_that_speaks_of_more_than_follow) {
+  const Image file = image();
+  const std::uint64_t ring = inspect(kQueue).segment_bytes - inspect(kQueue).capacity_bytes;
+  file.put<std::uint16_t>(ring + 7 * kRecord + 6, 5 << 4);  // two more follow
+  EXPECT_TRUE(mend("ring.run", ring + 7 * kRecord, true).whole());
+  expect_all_messages();
+}
+
 TEST_F(Repair, every_mutex_poisoned) {
   for (const std::uint64_t mutex :
        {Image::kProducerMutex, std::uint64_t{832}, Image::group(0) + 64, Image::group(1) + 64})

@@ -28,10 +28,20 @@ TEST(Record, EveryFieldOfAHeadComesBackWhateverTheOthersAre) {
 
 TEST(Record, AHeadOfNothingIsZero) { EXPECT_EQ(make_head(RecordState::none, 0, 0), 0U); }
 
-TEST(Record, TagAndFlagsAreTheTwoHalvesOfTheHighHalf) {
-  const std::uint64_t head = make_head(RecordState::committed, 5, 0xbeef'1234U);
+TEST(Record, TagFlagsAndRunShareTheHighHalf) {
+  const std::uint64_t head = make_head(RecordState::committed, 5, 0xabcf'1234U);
   EXPECT_EQ(detail::head_tag(head), 0x1234U);
-  EXPECT_EQ(detail::head_flags(head), 0xbeefU);
+  EXPECT_EQ(detail::head_flags(head), 0xfU);
+  EXPECT_EQ(detail::head_run(head), 0xabcU);
+}
+
+TEST(Record, ARunIsCutAtItsLargestAndChangesNothingElse) {
+  const std::uint64_t head = make_head(RecordState::committed, 5, 0xabcf'1234U);
+  for (const std::uint64_t run : {0U, 1U, 4095U, 4096U, 1'000'000U}) {
+    const std::uint64_t with = detail::with_run(head, run);
+    EXPECT_EQ(detail::head_run(with), run < 4095 ? run : 4095);
+    EXPECT_EQ(detail::with_run(with, 0), detail::with_run(head, 0));
+  }
 }
 
 TEST(Record, TakesItsHeaderAndItsPaddedPayloadAndNoMore) {

@@ -94,6 +94,50 @@ TEST_F(WalkOverRecords, EndsAfterAsManyRecordsAsOneTurnMayHave) {
   EXPECT_EQ(result.stop, std::uint64_t{16} * core::kWalkRecordsMax);
 }
 
+// The heads inside a batch are left 0 here: a walk that reads one of them ends there.
+TEST_F(WalkOverRecords, TakesABatchByItsFirstHeadAlone) {
+  segment_.put_head(0, RecordState::committed, 8, 3U << 20);
+  segment_.put_messages(128, {8});
+  const Walk all = walk(0);
+  EXPECT_EQ(all.why, WalkEnd::frontier);
+  EXPECT_EQ(all.messages, 5U);
+  EXPECT_EQ(all.records, 5U);
+  EXPECT_EQ(all.bytes, 40U);
+  EXPECT_EQ(all.end, 160U);
+  EXPECT_EQ(walk(0, 2).messages, 2U);
+  EXPECT_EQ(walk(0, 2).end, 64U);
+  EXPECT_EQ(walk(0, UINT32_MAX, 24).messages, 3U);
+  EXPECT_EQ(core::walk(segment_.view(), 0, 96, UINT32_MAX, kNoLimit).messages, 3U) << "a range cut within the batch";
+  EXPECT_EQ(core::walk(segment_.view(), 0, 96, UINT32_MAX, kNoLimit).why, WalkEnd::limit);
+}
+
+TEST_F(WalkOverRecords, TakesBatchesAlikeOneBehindTheOther) {
+  for (std::uint64_t batch = 0; batch < 3; ++batch) {
+    segment_.put_head(batch * 128, RecordState::committed, 8, static_cast<std::uint32_t>(3U << 20 | batch));  // other tags
+  }
+  segment_.put_head(384, RecordState::committed, 8, 1U << 20);
+  EXPECT_EQ(walk(0).messages, 14U);
+  EXPECT_EQ(walk(0).end, 448U);
+  EXPECT_EQ(walk(0, 9).messages, 9U);
+  EXPECT_EQ(walk(0, 9).end, 288U);
+  EXPECT_EQ(core::walk(segment_.view(), 0, 320, UINT32_MAX, kNoLimit).messages, 10U) << "the third is cut";
+}
+
+TEST_F(WalkOverRecords, ABatchSaidToBeLargerThanTheRingEndsWithIt) {
+  segment_.put_head(0, RecordState::committed, 48, 0xfffU << 20);
+  EXPECT_EQ(walk(0).messages, kCapacity / 64);
+  EXPECT_EQ(walk(0).end, kCapacity);
+  segment_.put_head(0, RecordState::committed, kCapacity / 2, 1U << 20);
+  EXPECT_EQ(walk(0).messages, 1U) << "the second does not fit";
+}
+
+TEST_F(WalkOverRecords, ASkippedHeadHasNoRun) {
+  segment_.put_head(0, RecordState::skipped, 32, 3U << 20);
+  segment_.put_messages(32, {8});
+  EXPECT_EQ(walk(0).messages, 1U);
+  EXPECT_EQ(walk(0).records, 2U);
+}
+
 TEST_F(WalkOverRecords, HasSkippedRecordsBeforeAMessageInItsRangeAndThoseBehindTheLastNot) {
   segment_.put_head(0, RecordState::skipped, 48);
   std::uint64_t at = segment_.put_messages(48, {8});

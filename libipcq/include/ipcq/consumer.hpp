@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <iterator>
 #include <memory>
 #include <optional>
@@ -129,101 +130,122 @@ class IPCQ_EXPORT Lease {
 /// damaged the ring meanwhile it ends early, before Lease::size() messages.
 class Lease::Iterator {
  public:
+  /// A message with an address, for `->`.
+  class Arrow {
+   public:
+    const Message* operator->() const noexcept { return &message_; }
+
+   private:
+    friend class Iterator;
+    explicit Arrow(const Message& message) noexcept : message_(message) {}
+    Message message_;
+  };
   using iterator_category = std::input_iterator_tag;
   using value_type = Message;
   using difference_type = std::ptrdiff_t;
-  using pointer = const Message*;
+  using pointer = Arrow;
   using reference = Message;
 
   Iterator() noexcept = default;
-  /// By value: a message is a view and outlives the iterator that found it.
-  Message operator*() const noexcept { return message_; }
-  const Message* operator->() const noexcept { return &message_; }
+  /// By value: a message is a view and outlives the iterator that found it. Only what is used of it is read.
+  Message operator*() const noexcept {
+    // Not atomic, so that nothing is read that is not used: the lease's walk has acquired the batch (A:publish).
+    std::uint64_t words[2];
+    std::memcpy(words, at_, sizeof(words));
+    Message message;
+    message.payload = {at_ + alignment_, length_};
+    message.time = words[1];
+    message.position = reinterpret_cast<std::uintptr_t>(at_) + to_position_;
+    message.tag = detail::head_tag(words[0]);
+    message.flags = detail::head_flags(words[0]);
+    return message;
+  }
+  Arrow operator->() const noexcept { return Arrow(**this); }
   Iterator& operator++() noexcept {
-    next();
+    if (--left_ == 0) [[unlikely]] {
+      if (behind_ != 0) enter(find(at_ + bytes_, end_, alignment_, behind_));
+    } else {
+      at_ += bytes_;
+    }
     return *this;
   }
-  void operator++(int) noexcept { next(); }
-  friend bool operator==(const Iterator& a, const Iterator& b) noexcept { return a.left_ == b.left_; }
+  void operator++(int) noexcept { ++*this; }
+  friend bool operator==(const Iterator& a, const Iterator& b) noexcept {
+    return a.left_ == b.left_ && a.behind_ == b.behind_;
+  }
 
  private:
   friend class Lease;
   Iterator(const std::byte* base, std::uint64_t mask, std::uint64_t alignment, std::uint64_t begin, std::uint64_t end,
            std::uint32_t messages) noexcept
-      : base_(base), mask_(mask), alignment_(alignment), position_(begin), end_(end), left_(messages) {
-    go_to(find(base, mask, alignment, begin, end));
+      : end_(base + (begin & mask) + (end - begin)),  // the ring is mapped twice in a row: a lease never wraps
+        to_position_(begin - reinterpret_cast<std::uintptr_t>(base + (begin & mask))),
+        alignment_(alignment),
+        behind_(messages) {
+    enter(find(base + (begin & mask), end_, alignment, messages));
   }
-  // Where the next message begins, behind skipped records; none (bytes 0) where somebody has damaged the ring.
-  struct Found {
-    std::uint64_t position = 0;
-    std::uint64_t bytes = 0;
-    detail::RecordShape shape;
+
+  // Messages of one length, one behind the other.
+  struct Run {
+    const std::byte* at = nullptr;
+    std::uint64_t bytes = 0;     // of each, in the ring
+    std::uint32_t length = 0;    // of each one's payload
+    std::uint32_t messages = 0;  // 0: none; somebody has damaged the ring
   };
-  // By value, and apart: so the iterator itself stays in registers.
-  [[gnu::noinline]] static Found find(const std::byte* base, std::uint64_t mask, std::uint64_t alignment,
-                                      std::uint64_t position, std::uint64_t end) noexcept {
-    while (position < end) {
-      const std::uint64_t head =
-          header_at(base, mask, position).head.load(std::memory_order_relaxed);  // relaxed: as below
-      const detail::RecordShape shape(head);
-      if (shape.is_message()) {
-        const std::uint64_t bytes = detail::record_bytes(shape.length(), alignment);
-        if (bytes > end - position) break;  // damaged under us: stay inside the lease
-        return {position, bytes, shape};
+  // The next run from `at` on, behind skipped records, of at most `messages_max` messages. By value, and apart: so the
+  // iterator itself stays in registers.
+  [[gnu::noinline]] static Run find(const std::byte* at, const std::byte* end, std::uint64_t alignment,
+                                    std::uint32_t messages_max) noexcept {
+    while (at < end) {
+      const auto left = static_cast<std::uint64_t>(end - at);
+      const std::uint64_t head = head_at(at);
+      const std::uint32_t length = detail::head_length(head);
+      if (detail::head_state(head) == detail::RecordState::committed) {
+        const std::uint64_t bytes = detail::record_bytes(length, alignment);
+        if (bytes > left) break;  // damaged under us: stay inside the lease
+        return {at, bytes, length, count_alike(at, left, head, bytes, messages_max)};
       }
-      const std::uint64_t bytes = shape.length();
-      if (detail::head_state(head) != detail::RecordState::skipped || bytes == 0 || bytes > end - position ||
-          (bytes & (alignment - 1)) != 0) {
+      if (detail::head_state(head) != detail::RecordState::skipped || length == 0 || length > left ||
+          (length & (alignment - 1)) != 0) {
         break;
       }
-      position += bytes;
+      at += length;
     }
     return {};
   }
-  static const detail::RecordHeader& header_at(const std::byte* base, std::uint64_t mask,
-                                               std::uint64_t position) noexcept {
-    return *reinterpret_cast<const detail::RecordHeader*>(base + (position & mask));
-  }
-  void next() noexcept {
-    if (--left_ == 0) return;
-    // relaxed: the lease's walk has acquired this head already (A:publish).
-    std::uint64_t head = 0;
-    if (bytes_ <= end_ - position_) head = header_at(base_, mask_, position_).head.load(std::memory_order_relaxed);
-    // Like the message before, as a rule: then where the next one begins is known without waiting for this head.
-    if (detail::RecordShape(head) != shape_) [[unlikely]] {
-      go_to(find(base_, mask_, alignment_, position_, end_));
-      return;
+  static std::uint32_t count_alike(const std::byte* at, std::uint64_t left, std::uint64_t head, std::uint64_t bytes,
+                                   std::uint32_t messages_max) noexcept {
+    constexpr std::uint32_t kLook = 32;  // heads read at once where they say nothing of those behind them
+    std::uint32_t count = 1 + detail::head_run(head);
+    if (count > messages_max) count = messages_max;
+    if (count > 1) return count * bytes <= left ? count : static_cast<std::uint32_t>(left / bytes);
+    const detail::BatchShape shape(head);
+    for (left -= bytes; count < messages_max && count < kLook && bytes <= left; left -= bytes, ++count) {
+      at += bytes;
+      if (detail::BatchShape(head_at(at)) != shape) break;
     }
-    pass(head);
+    return count;
   }
-  void go_to(const Found& found) noexcept {
-    if (found.bytes == 0) {
-      left_ = 0;
-      return;
-    }
-    position_ = found.position;
-    bytes_ = found.bytes;
-    shape_ = found.shape;
-    pass(header_at(base_, mask_, position_).head.load(std::memory_order_relaxed));  // relaxed: tag and flags only
+  static std::uint64_t head_at(const std::byte* at) noexcept {
+    // relaxed: the lease's walk has acquired the batch already (A:publish).
+    return reinterpret_cast<const detail::RecordHeader*>(at)->head.load(std::memory_order_relaxed);
   }
-  void pass(std::uint64_t head) noexcept {
-    message_.payload = {base_ + (position_ & mask_) + alignment_, shape_.length()};
-    message_.time = header_at(base_, mask_, position_).time.load(std::memory_order_relaxed);
-    message_.position = position_;
-    message_.tag = detail::head_tag(head);
-    message_.flags = detail::head_flags(head);
-    position_ += bytes_;
+  void enter(const Run& run) noexcept {
+    at_ = run.at;
+    bytes_ = run.bytes;
+    length_ = run.length;
+    left_ = run.messages;
+    behind_ = left_ == 0 ? 0 : behind_ - left_;
   }
 
-  Message message_;
-  const std::byte* base_ = nullptr;
-  std::uint64_t mask_ = 0;
+  const std::byte* at_ = nullptr;   ///< the current message's header
+  const std::byte* end_ = nullptr;  ///< of the lease
+  std::uint64_t bytes_ = 0;         ///< of the current message in the ring, and of all in its run
+  std::uint64_t to_position_ = 0;   ///< what is to be added to an address to make it a position
   std::uint64_t alignment_ = 16;
-  std::uint64_t position_ = 0;
-  std::uint64_t end_ = 0;
-  std::uint64_t bytes_ = 0;    ///< in the ring, of a record of this shape
-  detail::RecordShape shape_;  ///< of the record found last
-  std::uint32_t left_ = 0;     ///< messages not yet passed, the current one included; 0: at the end
+  std::uint32_t length_ = 0;
+  std::uint32_t left_ = 0;    ///< of this run, the current message included; 0: at the end
+  std::uint32_t behind_ = 0;  ///< messages of the lease behind this run
 };
 
 inline Lease::Iterator Lease::begin() const noexcept {

@@ -87,6 +87,7 @@ class IPCQ_EXPORT Claim {
       first_head_ = head;
     } else {
       header->head.store(head, std::memory_order_relaxed);
+      unlike_ |= head ^ first_head_;
     }
     // Lines of the ring are in the consumers' caches, and stores wait for them in order, a few at a time. Never what
     // somebody may still be reading.
@@ -136,6 +137,7 @@ class IPCQ_EXPORT Claim {
   std::uint64_t alignment_ = 16;
   std::uint64_t time_ = 0;
   std::uint64_t first_head_ = 0;  ///< committed head of the first message, published by commit
+  std::uint64_t unlike_ = 0;      ///< its low half is not 0: some message may be of another length than the first
   std::uint64_t last_offset_ = 0;
   std::uint64_t room_ahead_ = 0;  ///< bytes from base_ on that nobody reads; 0: a message alone, not one of a stream
   std::uint64_t position_ = 0;    ///< ring position of the claim

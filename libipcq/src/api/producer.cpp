@@ -14,6 +14,7 @@ void Claim::take(Claim& other) noexcept {
   alignment_ = other.alignment_;
   time_ = other.time_;
   first_head_ = other.first_head_;
+  unlike_ = other.unlike_;
   last_offset_ = other.last_offset_;
   room_ahead_ = other.room_ahead_;
   position_ = other.position_;
@@ -77,6 +78,7 @@ void Claim::shrink_last(std::size_t size) {
     first_head_ = head;
   } else {
     reinterpret_cast<detail::RecordHeader*>(base_ + last_offset_)->head.store(head, std::memory_order_relaxed);  // relaxed: as in append
+    unlike_ |= head ^ first_head_;
   }
   used_ -= before - detail::record_bytes(size, alignment_);
   bytes_left_ += last_size - size;

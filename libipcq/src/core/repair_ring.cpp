@@ -43,6 +43,7 @@ class RingMender {
     find_anchors();
     mend_records();
     mend_end();
+    mend_runs();
     move_retired_to_boundaries();
     mend_times();
     mend_side();
@@ -358,6 +359,30 @@ class RingMender {
     }
     store_head(writable_record_at(view_, claim_position_).head, 0, std::memory_order_release);  // R:publish
     IPCQ_CRASH_POINT("mend.end_mark");
+  }
+
+  // A message's run is what the heads behind it say: walks believe it.
+  void mend_runs() {
+    for (std::uint64_t at = least_retired_of(view_); at < claim_position_; at += span_at(at)) {
+      const std::uint64_t head = load_head(view_, at);
+      if (detail::head_state(head) != RecordState::committed || detail::head_run(head) == 0) continue;
+      const std::uint64_t span = span_at(at);
+      const std::uint32_t run = detail::head_run(head);
+      std::uint32_t alike = 0;
+      for (std::uint64_t next = at + span; alike < run && next < claim_position_; next += span, ++alike) {
+        const std::uint64_t there = load_head(view_, next);
+        if (detail::head_state(there) != RecordState::committed ||
+            detail::head_length(there) != detail::head_length(head))
+          break;
+      }
+      if (alike == run) continue;
+      work_.mended("ring.run", work_.ring_offset(at),
+                   "the message at " + number(at) + " said that " + number(run) +
+                       " more of its length follow, there are " + number(alike));
+      store_head(writable_record_at(view_, at).head, detail::with_run(head, alike),
+                 std::memory_order_release);  // R:publish
+      IPCQ_CRASH_POINT("mend.run");
+    }
   }
 
   void move_retired_to_boundaries() {

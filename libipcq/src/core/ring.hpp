@@ -128,18 +128,24 @@ inline constexpr std::uint32_t kWalkRecordsMax = 4096;
   return std::clamp<std::uint64_t>(more, 1, count);
 }
 
-/// How many records of one shape follow each other from `at` on, the one there included: at most `count_max`, none behind
-/// `last_begin`. The next record is taken to be alike, and its head compared: so its address does not wait for the head
-/// before it to arrive from another processor, and the loads of many heads are under way at once. Were the address taken
-/// from the head, a walk over fresh messages would go one cache miss at a time.
+/// How many messages of one length follow each other from `at` on, the one there included: at most `count_max`, none behind
+/// `last_begin`. A batch's first head says how many are its own. The next batch is taken to be like it (a single message is
+/// a batch too), and its first head compared: so its address does not wait for the head before it to arrive from another
+/// processor, and the loads of many heads are under way at once. Were the address taken from the head, a walk over fresh
+/// messages would go one cache miss at a time.
 [[nodiscard]] inline std::uint64_t run_of_alike(const View& view, std::uint64_t at, std::uint64_t last_begin,
-                                                detail::RecordShape shape, std::uint64_t span,
-                                                std::uint64_t count_max) noexcept {
-  std::uint64_t count = 1;
-  for (at += span; count < count_max && at <= last_begin; at += span, ++count) {
-    if (detail::RecordShape(load_head(view, at)) != shape) break;  // A:publish
+                                                std::uint64_t head, std::uint64_t span, std::uint64_t count_max) noexcept {
+  const std::uint64_t batch = std::uint64_t{1} + detail::head_run(head);
+  const std::uint64_t room = last_begin - at;
+  // What the ring has room for; less than the batch where somebody cut his range, or where the head is damaged.
+  if (batch * span - span > room) return std::min(count_max, 1 + room / span);
+  const detail::BatchShape shape(head);
+  std::uint64_t count = batch;
+  for (at += batch * span; count < count_max && at <= last_begin; at += batch * span, count += batch) {
+    if (detail::BatchShape(load_head(view, at)) != shape) return count;  // A:publish
+    if (last_begin - at < batch * span - span) return std::min(count_max, count + 1 + (last_begin - at) / span);
   }
-  return count;
+  return std::min(count, count_max);
 }
 
 /// Walks from `begin` over committed and skipped records: at most `max_messages` messages, `max_bytes` of payload (the
@@ -186,7 +192,9 @@ inline constexpr std::uint32_t kWalkRecordsMax = 4096;
       if (max_bytes < view.capacity) alike_max = alike_within(alike_max, length, result.bytes, max_bytes);
       if (result.messages == 0) result.first_time = load_time(view, at);
     }
-    const std::uint64_t alike = run_of_alike(view, at, bound - span, detail::RecordShape(head), span, alike_max);
+    // Only a message's head has a run.
+    const std::uint64_t batch_head = state == RecordState::committed ? head : detail::with_run(head, 0);
+    const std::uint64_t alike = run_of_alike(view, at, bound - span, batch_head, span, alike_max);
     at += alike * span;
     result.records += static_cast<std::uint32_t>(alike);
     if (state == RecordState::committed) {

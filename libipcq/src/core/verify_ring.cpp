@@ -104,6 +104,7 @@ class RingLook {
                          [](const RecordRange& range, std::uint64_t from) { return range.begin < from; }) -
         ranges.begin());
     open_.clear();
+    run_.left = 0;
   }
 
   // What an exclusive producer published last may be finished by all before he has counted it. His successor walks over it.
@@ -156,6 +157,7 @@ class RingLook {
       finished_ = true;
       return;
     }
+    judge_run(record);
     if (state == RecordState::claimed) judge_claim(record);
     judge_time(record, state);
     judge_ranges(record, state, span);
@@ -203,6 +205,27 @@ class RingLook {
     }
   }
 
+  // Who walks believes a message's run, and reads none of the heads that it speaks of.
+  void judge_run(const Record& record) {
+    const bool message = detail::head_state(record.head) == RecordState::committed;
+    const std::uint32_t length = detail::head_length(record.head);
+    if (run_.left > 0) {
+      if (!message || length != run_.length) {
+        break_run("at " + number(record.position) + " in it stands none");
+      } else {
+        --run_.left;
+      }
+    }
+    const std::uint32_t run = message ? detail::head_run(record.head) : 0;
+    if (run > run_.left) run_ = {record.position, run, length};
+  }
+  void break_run(const std::string& why) {
+    look_.broken("ring.run", look_.ring_offset(run_.position),
+                 "the message at " + number(run_.position) + " says that more of " + number(run_.length) +
+                     " bytes follow at once, but " + why);
+    run_.left = 0;
+  }
+
   void judge_ranges(const Record& record, RecordState state, std::uint64_t span) {
     const auto& ranges = look_.ranges();
     for (; next_range_ < ranges.size() && ranges[next_range_].begin <= record.position; ++next_range_) {
@@ -247,6 +270,7 @@ class RingLook {
 
   void finish(std::uint64_t frontier, std::uint64_t head) {
     finished_ = true;
+    if (run_.left > 0) break_run("the last record ends at " + number(frontier));
     for (; next_boundary_ < look_.boundaries().size(); ++next_boundary_) {
       const Boundary& boundary = look_.boundaries()[next_boundary_];
       if (boundary.position <= frontier) continue;
@@ -285,6 +309,12 @@ class RingLook {
   std::size_t next_boundary_ = 0;
   std::size_t next_range_ = 0;
   std::vector<std::size_t> open_;  // the ranges in which the walk is
+  struct Run {
+    std::uint64_t position = 0;  // of the message that said so
+    std::uint32_t left = 0;      // messages of its length still to come
+    std::uint32_t length = 0;
+  };
+  Run run_;
 };
 
 }  // namespace

@@ -3,7 +3,10 @@
 //   offset 0   head  u64, always loaded and stored whole
 //                    bits  0-29  length: of the payload when committed; of the whole range when claimed or skipped
 //                    bits 30-31  state: 0 nothing here yet | 1 claimed | 2 committed | 3 skipped
-//                    bits 32-63  claimed: owner = row (8) | incarnation (24); committed: tag (16) | flags (16)
+//                    bits 32-63  claimed: owner = row (8) | incarnation (24); committed: tag (16) | flags (4) | run (12)
+//                                run: so many messages of the same length follow at once, committed with this one. It
+//                                stands in the first head of a batch; whoever has that head knows where all begin, and
+//                                reads no other head to find them. 0 says nothing.
 //   offset 8   time  u64 stamp of the claim; 0 when time stamps are off
 //   offset A   payload (A = alignment, at least 16), then padding to a multiple of A
 #pragma once
@@ -15,7 +18,7 @@
 namespace ipcq::detail {
 
 /// Raised with every change of the segment's layout or of this record format. Compiled into callers; open refuses another.
-inline constexpr std::uint32_t kLayoutVersion = 1;
+inline constexpr std::uint32_t kLayoutVersion = 2;
 
 inline constexpr std::size_t kRecordHeaderBytes = 16;
 inline constexpr std::uint32_t kLengthMask = (1U << 30) - 1;
@@ -39,7 +42,14 @@ constexpr std::uint32_t head_length(std::uint64_t head) noexcept {
 }
 constexpr std::uint32_t head_high(std::uint64_t head) noexcept { return static_cast<std::uint32_t>(head >> 32); }
 constexpr std::uint16_t head_tag(std::uint64_t head) noexcept { return static_cast<std::uint16_t>(head >> 32); }
-constexpr std::uint16_t head_flags(std::uint64_t head) noexcept { return static_cast<std::uint16_t>(head >> 48); }
+constexpr std::uint16_t head_flags(std::uint64_t head) noexcept {
+  return static_cast<std::uint16_t>((head >> 48) & 0xfU);
+}
+inline constexpr std::uint32_t kRunMax = 0xfff;
+constexpr std::uint32_t head_run(std::uint64_t head) noexcept { return static_cast<std::uint32_t>(head >> 52); }
+constexpr std::uint64_t with_run(std::uint64_t head, std::uint64_t run) noexcept {
+  return (head & ((std::uint64_t{1} << 52) - 1)) | (run < kRunMax ? run : kRunMax) << 52;
+}
 
 /// Bytes of a record in the ring, for a payload of `payload_bytes` at alignment `alignment` (a power of two, >= 16).
 constexpr std::uint64_t record_bytes(std::uint64_t payload_bytes, std::uint64_t alignment) noexcept {
@@ -52,18 +62,16 @@ inline constexpr std::uint64_t kPrefetchBytes = 1024;
 /// reading, unless told of the processor: the line would come twice.)
 inline void prefetch_for_write(const std::byte* at) noexcept { asm volatile("prefetchw %0" : : "m"(*at)); }
 
-/// What decides a record's span, and whether it is a message: state and length, without tag and flags. Comparing a head's
-/// with the record's before it is how walks guess where the next record begins.
-class RecordShape {
+/// What a walk compares, to guess where the next records begin: a head's length and state, and its run if it is a message.
+/// Tag and flags do not matter.
+class BatchShape {
  public:
-  constexpr RecordShape() noexcept = default;  ///< of no record that a walk passes
-  constexpr explicit RecordShape(std::uint64_t head) noexcept : low_(static_cast<std::uint32_t>(head)) {}
-  [[nodiscard]] constexpr bool is_message() const noexcept { return head_state(low_) == RecordState::committed; }
-  [[nodiscard]] constexpr std::uint32_t length() const noexcept { return head_length(low_); }
-  friend constexpr bool operator==(const RecordShape&, const RecordShape&) noexcept = default;
+  constexpr explicit BatchShape(std::uint64_t head) noexcept : bits_(head & kBits) {}
+  friend constexpr bool operator==(const BatchShape&, const BatchShape&) noexcept = default;
 
  private:
-  std::uint32_t low_ = 0;
+  static constexpr std::uint64_t kBits = (std::uint64_t{kRunMax} << 52) | 0xffff'ffffU;
+  std::uint64_t bits_;
 };
 
 }  // namespace ipcq::detail
