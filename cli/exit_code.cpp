@@ -34,6 +34,7 @@ Exit exit_of(Errc code) noexcept {
     case Errc::no_space:
     case Errc::too_many_endpoints:
     case Errc::too_many_groups:
+    case Errc::too_many_quotas:
     case Errc::last_group:
     case Errc::too_big:
     case Errc::claim_overrun:

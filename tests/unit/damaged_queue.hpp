@@ -14,6 +14,7 @@
 
 #include "core/lease.hpp"
 #include "core/parking.hpp"
+#include "core/quota.hpp"
 #include "core/verify.hpp"
 #include "fixture.hpp"
 
@@ -92,6 +93,9 @@ class DamagedQueue : public ::testing::Test {
   [[nodiscard]] layout::GroupRow& row() const noexcept { return view().group(group_.row); }
   [[nodiscard]] layout::LedgerEntry& entry(std::uint32_t number) const noexcept {
     return view().entries(group_.row)[number];
+  }
+  [[nodiscard]] layout::QuotaBucket& quota(std::uint32_t number) const noexcept {
+    return core::quota_bucket(view(), number);
   }
   [[nodiscard]] std::uint64_t offset_of(const void* word) const noexcept {
     return static_cast<std::uint64_t>(static_cast<const std::byte*>(word) - view().control);
@@ -251,8 +255,32 @@ class DamagedQueue : public ::testing::Test {
          "ring.claim", ring_offset(0), false},
         {"a time that goes back", [this] { core::writable_record_at(view(), 128).time.store(1); }, "ring.time",
          ring_offset(128) + 8},
-        {"a quota", [this] { *reinterpret_cast<std::uint64_t*>(view().control + view().header().quota_offset + 16) = 1; },
-         "quota.zero", view().header().quota_offset + 16},
+        {"a limit that none is", [this] { quota(0).message_interval[1].store(1); }, "quota.interval",
+         offset_of(&quota(0).message_interval[1]), false},
+        {"a limit of a row that none is", [this] { quota(40).byte_interval[2].store(UINT64_MAX); }, "quota.interval",
+         offset_of(&quota(40).byte_interval[2])},
+        {"a burst without a rate", [this] { quota(1).byte_burst[0].store(7); }, "quota.burst",
+         offset_of(&quota(1).byte_burst[0])},
+        {"a quota that nobody changes", [this] { quota(0).change.store(3); }, "quota.change", offset_of(&quota(0).change)},
+        {"what nobody can owe", [this] { quota(2).message_time.store(UINT64_MAX); }, "quota.time",
+         offset_of(&quota(2).message_time)},
+        {"the queue's quota as a user's", [this] { quota(0).whose.store(1000); }, "quota.whose",
+         offset_of(&quota(0).whose)},
+        {"two quotas of a user",
+         [this] {
+           quota(3).whose.store(4'000'000'000);
+           quota(3).message_interval[1].store(1'000'000);
+           quota(5).whose.store(4'000'000'000);
+           quota(5).byte_interval[2].store(1'000'000);
+         },
+         "quota.whose", offset_of(&quota(5).whose)},
+        {"a row that no quota binds", [this] { view().row(0).flags.fetch_or(layout::kLimited); }, "quota.row",
+         offset_of(&view().row(0).flags)},
+        {"a link to a quota that there is not", [this] { quota(33).whose.store(9); }, "quota.row",
+         offset_of(&quota(33).whose)},
+        {"a word behind the quotas",
+         [this] { *reinterpret_cast<std::uint64_t*>(view().control + view().control_bytes - 8) = 1; }, "quota.zero",
+         view().control_bytes - 8},
         {"a mutex's kind", [this] { std::memset(&view().side().table_lock, 0, sizeof(layout::LockLine)); },
          "mutex.kind", 832},
     };

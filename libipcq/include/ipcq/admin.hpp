@@ -13,6 +13,7 @@
 #include "ipcq/error.hpp"
 #include "ipcq/export.hpp"
 #include "ipcq/options.hpp"
+#include "ipcq/quota.hpp"
 
 namespace ipcq {
 
@@ -43,12 +44,14 @@ struct EndpointInfo {
   std::string command;  ///< empty: gone or not readable
   Life life = Life::alive;
   bool revoked = false;
-  std::uint64_t attached_ns = 0;  ///< since it attached
-  std::uint64_t messages = 0;     ///< committed, or leased
-  std::uint64_t bytes = 0;        ///< payload of these
-  std::uint64_t batches = 0;      ///< commits, or leases
-  std::uint64_t waits = 0;        ///< calls that had to sleep
-  std::uint64_t refusals = 0;     ///< claims that were full in time
+  std::uint64_t attached_ns = 0;     ///< since it attached
+  std::uint64_t messages = 0;        ///< committed, or leased
+  std::uint64_t bytes = 0;           ///< payload of these
+  std::uint64_t batches = 0;         ///< commits, or leases
+  std::uint64_t waits = 0;           ///< calls that had to sleep
+  std::uint64_t refusals = 0;        ///< claims that were full in time
+  std::uint64_t quota_refusals = 0;  ///< claims that were over a quota in time
+  std::uint64_t quota_wait_ns = 0;   ///< time that claims waited for a quota
   std::optional<ClaimInfo> open_claim;
   std::uint32_t open_leases = 0;
 };
@@ -132,6 +135,9 @@ struct QueueInfo {
   std::uint64_t bytes = 0;             ///< payload of these
   std::uint64_t abandoned_claims = 0;  ///< claims of the dead that were skipped
   std::uint64_t recoveries = 0;        ///< repairs after a process died holding a mutex
+  std::uint64_t quota_refusals = 0;    ///< claims that were refused with `over_quota`
+  std::uint64_t quota_wait_ns = 0;     ///< time that claims waited for a quota
+  std::vector<QuotaInfo> quotas;       ///< of every scope with limits: the queue's, users', each producer's, producers'
   std::vector<EndpointInfo> endpoints;
   std::vector<GroupInfo> groups;
 };

@@ -44,6 +44,7 @@ enum class Errc : int {
   no_robust_mutex,     ///< robust mutexes do not work in this thread (a library replaced the robust list)
   timed_out,           ///< an administrative call could not get a lock held by a stopped process
   system,              ///< a system call failed; the message has its errno
+  too_many_quotas,     ///< set_quota: all buckets of users are taken
 };
 
 /// The one category of Errc: name "ipcq".

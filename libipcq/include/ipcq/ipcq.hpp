@@ -9,4 +9,5 @@
 #include "ipcq/options.hpp"      // IWYU pragma: export
 #include "ipcq/producer.hpp"     // IWYU pragma: export
 #include "ipcq/queue.hpp"        // IWYU pragma: export
+#include "ipcq/quota.hpp"        // IWYU pragma: export
 #include "ipcq/repair.hpp"       // IWYU pragma: export

@@ -33,6 +33,18 @@ enum class Lifetime : std::uint8_t {
 /// How a call waits: spin (a core, lowest latency), adaptive (spin about 20 us, then sleep), sleep (at once).
 enum class WaitStrategy : std::uint8_t { spin, adaptive, sleep };
 
+/// A rate limit on claims: so many messages and payload bytes a second, and so many at once after a pause. A limit of 0 is
+/// none. Rates: 1 an hour to 10^12 a second, kept within 0.1 %. A batch larger than the burst passes when nothing is owed,
+/// and owes the rest.
+struct Quota {
+  double messages_per_second = 0;
+  double bytes_per_second = 0;       ///< of payload
+  std::uint32_t burst_messages = 0;  ///< 0: what 10 ms of the rate are, at least one; else needs messages_per_second
+  std::uint64_t burst_bytes = 0;     ///< 0: what 10 ms of the rate are; else needs bytes_per_second
+
+  [[nodiscard]] constexpr bool limits() const noexcept { return messages_per_second > 0 || bytes_per_second > 0; }
+};
+
 /// One consumer group. Every message is for every group; its members share them.
 struct GroupOptions {
   std::string name = "default";  ///< [A-Za-z0-9_][A-Za-z0-9_.-]{0,63}
@@ -74,6 +86,8 @@ struct CreateOptions {
   /// It need not exist yet, and must not be the queue itself. While it cannot take a message, that one is parked.
   std::string dead_letter{};
   bool drop_after = false;              ///< messages past max_deliveries are dropped instead, and counted
+  Quota quota{};                        ///< the creator's, of all producers together (ipcq/quota.hpp)
+  Quota producer_quota{};               ///< the creator's, of each producer
   std::string directory{};              ///< as OpenOptions
   std::vector<uid_t> trusted_owners{};  ///< as OpenOptions
 };

@@ -15,6 +15,7 @@
 #include "ipcq/detail/record.hpp"
 #include "ipcq/error.hpp"
 #include "ipcq/export.hpp"
+#include "ipcq/options.hpp"
 
 namespace ipcq {
 
@@ -187,6 +188,9 @@ class IPCQ_EXPORT Producer {
   [[nodiscard]] bool attached() const noexcept { return impl_ != nullptr; }
   /// Number of this endpoint's row, as `ipcq stat` shows it.
   [[nodiscard]] std::uint32_t row() const;
+  /// What limits this producer now: of each rate the lowest of all quotas that bind it, with its burst in numbers; all 0:
+  /// nothing. A batch within the burst is not in debt afterwards. A few loads.
+  [[nodiscard]] Quota quota() const;
 
  private:
   friend class Queue;

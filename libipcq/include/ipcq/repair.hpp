@@ -46,7 +46,7 @@ struct RepairStep {
   std::string invariant;     ///< what it mends
   std::uint64_t offset = 0;  ///< of the word in the queue's file
   std::string text;          ///< what was there, and what is there now
-  bool given_up = false;     ///< messages, or what was known of them, are lost by it
+  bool given_up = false;     ///< messages, or what was known of them, or limits, are lost by it
 };
 
 struct RepairReport {

@@ -5,6 +5,7 @@
 #include <exception>
 
 #include "core/event_count.hpp"
+#include "core/quota.hpp"
 #include "core/recovery.hpp"
 #include "core/stats.hpp"
 #include "os/robust_mutex.hpp"
@@ -85,6 +86,7 @@ void Endpoint::cancel() noexcept {
   cancelled_.store(true, std::memory_order_seq_cst);  // R:wake, with A:wake
   core::kick(view_.side().data);
   core::kick(view_.side().space);
+  core::kick(core::quota_event(view_));
 }
 
 void Endpoint::backstop() noexcept {
@@ -112,7 +114,7 @@ void Endpoint::backstop() noexcept {
   core::recover(view_);
 }
 
-void Endpoint::sleep_once(layout::EventLine& event, std::uint32_t armed, std::int64_t deadline_ns,
+void Endpoint::sleep_once(layout::AtomicU32& event, std::uint32_t armed, std::int64_t deadline_ns,
                           std::int64_t look_ns) noexcept {
   core::sleep(event, armed, std::min({deadline_ns, looked_ns_ + kBackstop_ns, look_ns}));
   look_if_due(os::monotonic_ns());

@@ -59,7 +59,7 @@ class Endpoint {
   /// Frees the row. Nothing is open.
   void detach() noexcept;
 
-  /// Both directions move: a thread of this endpoint may be between arm() and sleep(). Async-signal-safe.
+  /// All events move: a thread of this endpoint may be between arm() and sleep(). Async-signal-safe.
   void cancel() noexcept;
   void reset() noexcept { cancelled_.store(false, std::memory_order_relaxed); }  // relaxed: the owner's thread
   [[nodiscard]] bool cancelled() const noexcept {
@@ -69,8 +69,12 @@ class Endpoint {
   /// Sleeps on `event`, whose armed value is `armed`, until a wake, the deadline or the backstop, at which it looks for
   /// the dead and after its own life lock.
   /// At most until `look_ns`, which delays no backstop.
-  void sleep_once(layout::EventLine& event, std::uint32_t armed, std::int64_t deadline_ns,
+  void sleep_once(layout::AtomicU32& event, std::uint32_t armed, std::int64_t deadline_ns,
                   std::int64_t look_ns = os::kNoDeadline) noexcept;
+  void sleep_once(layout::EventLine& event, std::uint32_t armed, std::int64_t deadline_ns,
+                  std::int64_t look_ns = os::kNoDeadline) noexcept {
+    sleep_once(event.word, armed, deadline_ns, look_ns);
+  }
   /// The look for the dead, if the last one of this endpoint is a backstop ago: for every call that found nothing, however
   /// short it waits.
   void look_if_due(std::int64_t now_ns) noexcept;

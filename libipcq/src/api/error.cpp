@@ -128,6 +128,8 @@ const char* to_string(Errc code) noexcept {
       return "timed_out";
     case Errc::system:
       return "system";
+    case Errc::too_many_quotas:
+      return "too_many_quotas";
   }
   return "unknown";
 }

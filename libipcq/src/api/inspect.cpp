@@ -11,6 +11,7 @@
 #include "core/groups.hpp"
 #include "core/ledger.hpp"
 #include "core/parking.hpp"
+#include "core/quota.hpp"
 #include "core/ring.hpp"
 #include "core/stats.hpp"
 #include "ipcq/admin.hpp"
@@ -92,6 +93,9 @@ EndpointInfo endpoint_info(const View& view, std::uint32_t number) {
   info.batches = get(counters.batches) - get(row.base.batches);
   info.waits = get(counters.waits) - get(row.base.waits);
   info.refusals = get(counters.refusals) - get(row.base.refusals);
+  const layout::QuotaBucket& bucket = core::quota_bucket(view, core::row_bucket(number));
+  info.quota_refusals = get(bucket.refusals);
+  info.quota_wait_ns = get(bucket.wait_ns);
   if (!info.producer) {
     const std::uint32_t group = get(row.group);
     if (group < view.groups_max) info.group = name_of(view.group(group));
@@ -406,6 +410,9 @@ QueueInfo inspect_segment(const Segment& segment) {
   }
   info.abandoned_claims = get(view.side().close.abandoned_claims);
   info.recoveries = get(view.side().close.recoveries);
+  info.quota_refusals = get(core::quota_bucket(view, core::kQueueBucket).refusals);
+  info.quota_wait_ns = get(core::quota_bucket(view, core::kQueueBucket).wait_ns);
+  info.quotas = quota_infos(view);
   // A:claim_position, with R:claim_position. Clamped: an exclusive one may lag what a consumer has finished.
   info.claim_position = view.side().claim.claim_position.load(std::memory_order_acquire);
   for (std::uint32_t i = 0; i < view.groups_max; ++i) {

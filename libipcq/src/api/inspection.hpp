@@ -9,6 +9,9 @@ namespace ipcq::detail {
 /// Takes no lock and no row. Counts at most kInspectRecordsMax records a group.
 [[nodiscard]] QueueInfo inspect_segment(const Segment& segment);
 
+/// Of every scope with limits.
+[[nodiscard]] std::vector<QuotaInfo> quota_infos(const core::View& view);
+
 inline constexpr std::uint64_t kInspectRecordsMax = 4'000'000;
 
 }  // namespace ipcq::detail

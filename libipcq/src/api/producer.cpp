@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "api/producer_impl.hpp"
+#include "core/quota_table.hpp"
 
 namespace ipcq {
 
@@ -149,6 +150,12 @@ void Producer::detach() {
     impl_->endpoint().segment().fail(Errc::claim_open, "this producer has a claim open", "commit or abort it first");
   }
   std::exchange(impl_, nullptr)->release_handle();
+}
+
+Quota Producer::quota() const {
+  if (impl_ == nullptr) producer_not_open();
+  impl_->endpoint().segment().check_usable();
+  return core::quota_of_row(impl_->endpoint().view(), core::owner_row(impl_->endpoint().owner()));
 }
 
 std::uint32_t Producer::row() const {

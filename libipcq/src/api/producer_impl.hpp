@@ -35,7 +35,11 @@ class ProducerImpl {
   [[nodiscard]] Endpoint& endpoint() noexcept { return endpoint_; }
 
  private:
-  [[nodiscard]] Outcome wait_for_claim(std::uint64_t need, CallDeadline& deadline, core::ClaimTaken& taken);
+  /// Room first, then quota, as often as either fails.
+  [[nodiscard]] Outcome wait_for_claim(Outcome outcome, std::uint64_t need, CallDeadline& deadline,
+                                       core::ClaimTaken& taken);
+  [[nodiscard]] Outcome wait_for_room(std::uint64_t need, CallDeadline& deadline, core::ClaimTaken& taken);
+  [[nodiscard]] Outcome wait_for_quota(std::uint64_t need, CallDeadline& deadline, core::ClaimTaken& taken);
   core::RoomFreed free_room(std::uint64_t end);
   [[nodiscard]] std::shared_ptr<const BlockedBy> who_holds_room(std::uint64_t need) const;
   void finish(Claim& claim) noexcept;

@@ -14,6 +14,7 @@
 #include "core/crash_point.hpp"
 #include "core/endpoints.hpp"
 #include "core/event_count.hpp"
+#include "core/quota.hpp"
 #include "ipcq/admin.hpp"
 #include "os/life_lock.hpp"
 
@@ -101,6 +102,7 @@ void remove(std::string_view name, const RemoveOptions& options) {
   if (segment != nullptr) {
     core::publish_fenced(segment->view().side().data);
     core::publish_fenced(segment->view().side().space);
+    core::publish_fenced(core::quota_event(segment->view()));
   }
   struct stat info {};
   if (!unlinked && ::lstat(place.path.c_str(), &info) == 0 && detail::file_id(info) == detail::file_id(file.info)) {

@@ -14,6 +14,7 @@
 
 #include "api/names.hpp"
 #include "core/crash_point.hpp"
+#include "core/quota_table.hpp"
 #include "ipcq/admin.hpp"
 
 // Under ThreadSanitizer both sides use one view: it tracks addresses, and two mappings of the same bytes look unrelated.
@@ -60,6 +61,14 @@ core::View make_view(const layout::HeaderCopy& header, int fd, os::FileId file) 
   view.clock = header.header.clock;
   view.scale = {header.header.clock_mult, header.header.clock_shift};
   return view;
+}
+
+// Nobody else has the segment yet.
+void set_creators_quota(const Segment& segment, const QuotaScope& scope, const Quota& quota) {
+  if (!quota.limits()) return;
+  if (core::set_quota(segment.view(), scope, QuotaSource::creator, quota) != core::SetQuota::ok) {
+    segment.fail(Errc::system, "its quota cannot be set", "try again");
+  }
 }
 
 gid_t group_id(const Place& place, const std::string& group) {
@@ -134,6 +143,9 @@ layout::Plan plan_of(const Place& place, const CreateOptions& options) {
   plan.metrics = options.metrics;
   plan.type = options.type;
   plan_dead_letters(place, options, plan);
+  for (const Quota& quota : {options.quota, options.producer_quota}) {
+    if (const char* why = core::why_not(quota); why != nullptr) bad_option(place, why);
+  }
   return plan;
 }
 
@@ -269,6 +281,8 @@ std::shared_ptr<Segment> Segment::create(const Place& place, const CreateOptions
     if (core::add_group(segment->view(), group, id) != core::AddGroup::ok)
       give_up(Errc::system, "a group cannot be made", 0);
   }
+  set_creators_quota(*segment, QuotaScope::queue(), options.quota);
+  set_creators_quota(*segment, QuotaScope::each_producer(), options.producer_quota);
   // The last step makes it visible, whole   (die before → the file goes with its descriptor)
   if (!link_file(place, fd, temporary)) return nullptr;
   IPCQ_CRASH_POINT("create.linked");

@@ -4,6 +4,7 @@
 #include "core/endpoints.hpp"
 #include "core/event_count.hpp"
 #include "core/producer_side.hpp"
+#include "core/quota.hpp"
 
 namespace ipcq::core {
 namespace {
@@ -64,6 +65,7 @@ void close(const View& view) noexcept {
   // Producers that wait for room, and consumers that meet the flag, look again.
   notify(view.side().space);
   notify(view.side().data);
+  notify(quota_event(view));
   // 2. closed_at                    (die here → whole)
   finish_close(view);
 }

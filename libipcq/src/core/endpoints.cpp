@@ -5,6 +5,7 @@
 
 #include "core/crash_point.hpp"
 #include "core/producer_side.hpp"
+#include "core/quota_table.hpp"
 #include "os/life_lock.hpp"
 
 namespace ipcq::core {
@@ -13,13 +14,16 @@ namespace {
 constexpr auto kFree = static_cast<std::uint32_t>(layout::RowState::free);
 constexpr auto kAttached = static_cast<std::uint32_t>(layout::RowState::attached);
 
-// Every row is whole by itself (its state is stored last), so a death under the table's mutex leaves nothing to mend.
-Locked lock_table(const View& view, std::int64_t deadline_ns) noexcept {
-  auto& mutex = view.side().table_lock.mutex;
-  return lock_for_call(view, mutex, deadline_ns, [] { return true; });
-}
-
 }  // namespace
+
+// Every row is whole by itself (its state is stored last): a death under the table's mutex leaves nothing of them to mend.
+Locked lock_table(const View& view, std::int64_t call_deadline_ns) noexcept {
+  auto& mutex = view.side().table_lock.mutex;
+  return lock_for_call(view, mutex, call_deadline_ns, [&] {
+    finish_quota_change(view);
+    return true;
+  });
+}
 
 std::uint64_t own_image() noexcept {
   static const std::uint64_t kImage = [] {
@@ -113,7 +117,7 @@ AttachResult attach(const View& view, int life_fd, const AttachRequest& request,
   row.kind.store(static_cast<std::uint32_t>(request.kind), std::memory_order_relaxed);
   row.group.store(request.group, std::memory_order_relaxed);
   row.group_incarnation.store(request.group_incarnation, std::memory_order_relaxed);
-  row.flags.store(0, std::memory_order_relaxed);
+  row.flags.store(begin_row_quota(view, chosen) ? layout::kLimited : 0, std::memory_order_relaxed);
   row.attached_ns.store(static_cast<std::uint64_t>(os::monotonic_ns()), std::memory_order_relaxed);
   row.image.store(own_image(), std::memory_order_relaxed);
   row.open_claim.store(kNoPosition, std::memory_order_relaxed);

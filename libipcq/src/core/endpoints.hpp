@@ -47,7 +47,11 @@ void free_rows_of_earlier_images(const View& view) noexcept;
 /// Frees the row of `owner`, judged dead by the caller, after its claim is dealt with. False: somebody holds the table.
 bool free_row_of_dead(const View& view, Owner owner) noexcept;
 
-/// Locks the endpoint table once if its holder died, so that the kernel's mark goes: there is nothing else to mend.
+/// Locks the endpoint table, which is that of quotas too, ending a change of them that its holder died in.
+[[nodiscard]] Locked lock_table(const View& view, std::int64_t call_deadline_ns) noexcept;
+inline void unlock_table(const View& view) noexcept { view.side().table_lock.mutex.unlock(); }
+
+/// Locks the endpoint table once if its holder died, so that the kernel's mark goes.
 void mend_table(const View& view) noexcept;
 
 /// A number of this program image, drawn once.

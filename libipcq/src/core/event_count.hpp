@@ -21,52 +21,64 @@ namespace ipcq::core {
 
 inline constexpr std::uint32_t kWaiterBit = 1;
 
+/// Two lines of the producer side have an event each; a third one stands in the queue's quota bucket.
+inline layout::AtomicU32& word_of(layout::EventLine& event) noexcept { return event.word; }
+inline const layout::AtomicU32& word_of(const layout::EventLine& event) noexcept { return event.word; }
+inline layout::AtomicU32& word_of(layout::AtomicU32& event) noexcept { return event; }
+inline const layout::AtomicU32& word_of(const layout::AtomicU32& event) noexcept { return event; }
+
 /// Sets the waiter bit; the value to sleep on. Look again after it.
-inline std::uint32_t arm(layout::EventLine& event) noexcept {
+template <class Event>
+std::uint32_t arm(Event& event) noexcept {
   const std::uint32_t armed =
-      event.word.fetch_or(kWaiterBit, std::memory_order_seq_cst) | kWaiterBit;  // A:wake, with R:wake
+      word_of(event).fetch_or(kWaiterBit, std::memory_order_seq_cst) | kWaiterBit;  // A:wake, with R:wake
   IPCQ_CRASH_POINT("wait.armed");  // die here → a bit that costs the next publisher one system call
   return armed;
 }
 
 /// Sleeps until the word is no longer `armed`, or the deadline (os::futex_wait). False: the deadline passed.
-inline bool sleep(layout::EventLine& event, std::uint32_t armed, std::int64_t deadline_ns) noexcept {
-  return os::futex_wait(event.word, armed, deadline_ns);
+template <class Event>
+bool sleep(Event& event, std::uint32_t armed, std::int64_t deadline_ns) noexcept {
+  return os::futex_wait(word_of(event), armed, deadline_ns);
 }
 
-[[nodiscard]] inline bool somebody_waits(const layout::EventLine& event) noexcept {
-  return (event.word.load(std::memory_order_seq_cst) & kWaiterBit) != 0;  // R:wake, with A:wake
+template <class Event>
+[[nodiscard]] bool somebody_waits(const Event& event) noexcept {
+  return (word_of(event).load(std::memory_order_seq_cst) & kWaiterBit) != 0;  // R:wake, with A:wake
 }
 
 /// Wakes all waiters if there are any. The caller's change was a seq_cst read-modify-write.
 ///  1. epoch + 1, bit clear   (die here → the sleepers look again at their next backstop)
 ///  2. FUTEX_WAKE of all
-inline void notify(layout::EventLine& event) noexcept {
-  std::uint32_t word = event.word.load(std::memory_order_seq_cst);  // R:wake, with A:wake
+template <class Event>
+void notify(Event& event) noexcept {
+  std::uint32_t word = word_of(event).load(std::memory_order_seq_cst);  // R:wake, with A:wake
   while ((word & kWaiterBit) != 0) {
     // seq_cst: the new epoch is in the same order as the waiters' arm() (A:wake).
-    if (event.word.compare_exchange_weak(word, word + 1, std::memory_order_seq_cst)) {
+    if (word_of(event).compare_exchange_weak(word, word + 1, std::memory_order_seq_cst)) {
       IPCQ_CRASH_POINT("wake.cleared");
-      os::futex_wake_all(event.word);
+      os::futex_wake_all(word_of(event));
       return;
     }
   }
 }
 
 /// The same behind a change that was not itself a seq_cst read-modify-write: the read-modify-write that makes it so.
-inline void publish_fenced(layout::EventLine& event) noexcept {
-  event.word.fetch_or(0, std::memory_order_seq_cst);  // R:wake, with A:wake
+template <class Event>
+void publish_fenced(Event& event) noexcept {
+  word_of(event).fetch_or(0, std::memory_order_seq_cst);  // R:wake, with A:wake
   notify(event);
 }
 
 /// Moves the epoch although nothing was published, so that a thread between arm() and sleep() does not sleep (cancel).
 /// Async-signal-safe.
-inline void kick(layout::EventLine& event) noexcept {
-  std::uint32_t word = event.word.load(std::memory_order_relaxed);  // relaxed: the exchange below decides
+template <class Event>
+void kick(Event& event) noexcept {
+  std::uint32_t word = word_of(event).load(std::memory_order_relaxed);  // relaxed: the exchange below decides
   // seq_cst: after the cancel flag, before the canceller's wake (A:wake).
-  while (!event.word.compare_exchange_weak(word, (word | kWaiterBit) + 1, std::memory_order_seq_cst)) {
+  while (!word_of(event).compare_exchange_weak(word, (word | kWaiterBit) + 1, std::memory_order_seq_cst)) {
   }
-  os::futex_wake_all(event.word);
+  os::futex_wake_all(word_of(event));
 }
 
 }  // namespace ipcq::core

@@ -119,6 +119,7 @@ class Look {
 // of them no claim may be open.
 void look_at_header(Look& look);
 void look_at_side(Look& look);
+void look_at_quotas(Look& look);
 void look_at_endpoints(Look& look);
 void look_at_groups(Look& look);
 void look_at_ledger(Look& look, std::uint32_t group);

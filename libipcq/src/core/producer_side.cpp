@@ -36,8 +36,8 @@ Outcome flags_outcome(std::uint32_t flags) noexcept {
   return Outcome::ok;
 }
 
-Outcome claim_shared(const View& view, ProducerState& producer, std::uint64_t need, std::int64_t deadline_ns,
-                     ClaimTaken& taken) noexcept {
+Outcome claim_shared(const View& view, ProducerState& producer, bool limited, std::uint64_t need,
+                     std::int64_t deadline_ns, ClaimTaken& taken) noexcept {
   auto& side = view.side();
   switch (lock_producer_side(view, deadline_ns)) {
     case Locked::yes:
@@ -67,6 +67,7 @@ Outcome claim_shared(const View& view, ProducerState& producer, std::uint64_t ne
       outcome = Outcome::full;
     }
   }
+  if (limited && outcome == Outcome::ok && !producer.debit.pass(view, producer.owner)) outcome = Outcome::over_quota;
   if (outcome != Outcome::ok) {
     unlock_producer_side(view);
     return outcome;
@@ -96,8 +97,8 @@ Outcome claim_shared(const View& view, ProducerState& producer, std::uint64_t ne
   return Outcome::ok;
 }
 
-Outcome claim_exclusive(const View& view, ProducerState& producer, std::uint64_t need, std::int64_t deadline_ns,
-                        ClaimTaken& taken) noexcept {
+Outcome claim_exclusive(const View& view, ProducerState& producer, bool limited, std::uint64_t need,
+                        std::int64_t deadline_ns, ClaimTaken& taken) noexcept {
   const Outcome flags = flags_outcome(view.frozen().flags.load(std::memory_order_acquire));  // A:flags, with R:flags
   if (flags != Outcome::ok) {
     if (flags == Outcome::closed) finish_close_as_owner(view, producer.owner);
@@ -122,6 +123,7 @@ Outcome claim_exclusive(const View& view, ProducerState& producer, std::uint64_t
     producer.limit = least + view.capacity;
     if (position + need + view.alignment > producer.limit) return Outcome::full;
   }
+  if (limited && !producer.debit.pass(view, producer.owner)) return Outcome::over_quota;
   // Nothing is written to the ring: the frontier's head stays 0 until commit   (die here → nothing happened)
   producer.time = std::max(view.stamp(), producer.time);
   view.side().claim.last_time.store(producer.time, std::memory_order_relaxed);  // relaxed: before commit's first head
@@ -152,6 +154,7 @@ void mark_poisoned(const View& view) noexcept {
   view.frozen().flags.fetch_or(layout::flag::kPoisoned, std::memory_order_seq_cst);  // R:flags, R:wake
   notify(view.side().data);
   notify(view.side().space);
+  notify(quota_event(view));
 }
 
 std::uint64_t need_of(const View& view, std::uint64_t messages, std::uint64_t bytes, std::uint64_t bytes_each) noexcept {
@@ -194,13 +197,15 @@ std::uint64_t refresh_least_retired(const View& view) noexcept {
 
 Outcome claim(const View& view, ProducerState& producer, std::uint64_t need, std::int64_t deadline_ns,
               ClaimTaken& taken) noexcept {
-  // relaxed: a claim begun before the revocation may still pass.
+  // relaxed: a claim begun before the revocation, or before there was a quota, may still pass.
   const auto& row = view.row(owner_row(producer.owner));
-  if ((row.flags.load(std::memory_order_relaxed) & layout::kRevoked) != 0) return Outcome::revoked;
+  const std::uint32_t flags = row.flags.load(std::memory_order_relaxed);
+  const bool limited = flags != 0;
+  if (limited && (flags & layout::kRevoked) != 0) return Outcome::revoked;
   // Judged dead by others (a lost life lock) and the row used again: our claims would carry another's name.
   if (row.incarnation.load(std::memory_order_relaxed) != owner_incarnation(producer.owner)) return Outcome::disowned;
-  return view.exclusive() ? claim_exclusive(view, producer, need, deadline_ns, taken)
-                          : claim_shared(view, producer, need, deadline_ns, taken);
+  return view.exclusive() ? claim_exclusive(view, producer, limited, need, deadline_ns, taken)
+                          : claim_shared(view, producer, limited, need, deadline_ns, taken);
 }
 
 Outcome commit(const View& view, ProducerState& producer, std::uint64_t position, std::uint64_t need,

@@ -5,6 +5,7 @@
 
 #include "core/endpoints.hpp"
 #include "core/lock.hpp"
+#include "core/quota.hpp"
 #include "core/ring.hpp"
 #include "core/view.hpp"
 #include "ipcq/error.hpp"
@@ -17,6 +18,7 @@ struct ProducerState {
   std::uint64_t position = 0;  // exclusive: the next claim's position
   std::uint64_t limit = 0;     // least retired + capacity, as last seen: room may only be more
   std::uint64_t time = 0;      // exclusive: the last stamp
+  Debit debit;                 // of the claim that is being made, or is open
 };
 
 struct ClaimTaken {
@@ -28,8 +30,9 @@ struct ClaimTaken {
 [[nodiscard]] std::uint64_t need_of(const View& view, std::uint64_t messages, std::uint64_t bytes,
                                     std::uint64_t bytes_each) noexcept;
 
-/// One attempt. ok: `taken` is open. full: no room as far as `retired` tells. closed, removed, poisoned, revoked;
-/// blocked: a stopped process holds the producer side's mutex.
+/// One attempt. ok: `taken` is open. full: no room as far as `retired` tells. over_quota: there is room, and `debit` tells
+/// when its turn comes, if it was told what the claim asks for. closed, removed, poisoned, revoked; blocked: a stopped
+/// process holds the producer side's mutex.
 [[nodiscard]] Outcome claim(const View& view, ProducerState& producer, std::uint64_t need, std::int64_t deadline_ns,
                             ClaimTaken& taken) noexcept;
 

@@ -67,7 +67,10 @@ void mend_everything(RepairWork& work) {
     if (!taken || state_of(view.group(i)) == layout::GroupState::free) continue;
     is_exclusive_group(view, i) ? mend_exclusive(work, i) : mend_ledger(work, i);
   }
-  if (const TakenMutex taken(work, side.table_lock.mutex, "endpoint table"); taken && derived) mend_endpoints(work);
+  if (const TakenMutex taken(work, side.table_lock.mutex, "endpoint table"); taken && derived) {
+    mend_quotas(work);
+    mend_endpoints(work);
+  }
   recover(view);  // groups that are being removed
   if (!may_be_used(verify(view))) return;
   view.frozen().flags.fetch_and(~layout::flag::kPoisoned, std::memory_order_seq_cst);  // R:flags, with A:flags
@@ -113,6 +116,19 @@ void mend_mutex_in_use(const View& view, std::uint64_t offset) {
   mend(view.side().producer_lock.mutex);
   mend(view.side().table_lock.mutex);
   for (std::uint32_t i = 0; i < view.groups_max; ++i) mend(view.group(i).mutex);
+}
+
+bool mends_quota(const Finding& finding) noexcept {
+  return std::strncmp(finding.invariant, "quota.", 6) == 0 && !is(finding, "quota.zero");
+}
+
+// Limits and what is owed are words by themselves, and which of them bind whom is derived: all of it under the table's mutex.
+void mend_quotas_in_use(const View& view) {
+  if (lock_table(view, os::monotonic_ns() + kPatience_ns) != Locked::yes) return;
+  RepairWork work(view);
+  mend_quotas(work);
+  unlock_table(view);
+  publish_fenced(quota_event(view));
 }
 
 // Who sleeps looks after his life lock when he wakes.
@@ -198,17 +214,20 @@ bool mends_in_use(const Finding& finding) noexcept {
            !is(finding, "side.claim_position");
   }
   return is(finding, "side.least_retired") || is(finding, "side.end_mark") || is(finding, "ledger.index") ||
-         is(finding, "mutex.holder");
+         is(finding, "mutex.holder") || mends_quota(finding);
 }
 
 void repair_in_use(const View& view, const std::vector<Finding>& findings) {
   bool side = false;
+  bool quotas = false;
   for (const Finding& finding : findings) {
     if (is(finding, "mutex.holder")) mend_mutex_in_use(view, finding.offset);
+    quotas |= mends_quota(finding);
     side |= is(finding, "side.least_retired") || is(finding, "side.end_mark");
   }
   recover(view);
   if (side) mend_side_in_use(view);
+  if (quotas) mend_quotas_in_use(view);
   for (const Finding& finding : findings) {
     const std::uint32_t group = group_at(view, finding.offset);
     if (is(finding, "ledger.index") && group < view.groups_max && only_the_index(view, findings, group)) {

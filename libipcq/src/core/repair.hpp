@@ -19,7 +19,7 @@ struct RepairStep {
   const char* invariant;  ///< what it mends
   std::uint64_t offset;   ///< of the word in the segment's file
   std::string text;       ///< what was there, and what is there now
-  bool given_up;          ///< messages, or what was known of them, are lost by it
+  bool given_up;          ///< messages, or what was known of them, or limits, are lost by it
 };
 
 /// Mends a segment in which no endpoint lives and none can attach: the caller holds the remover's byte and the whole life

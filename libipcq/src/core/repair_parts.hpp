@@ -92,6 +92,8 @@ void mend_ledger(RepairWork& work, std::uint32_t group);
 void mend_exclusive(RepairWork& work, std::uint32_t group);
 /// Of a group that has something parked: when it was tried last.
 void mend_tried(RepairWork& work, std::uint32_t group);
+/// What no quota can be is none. Under the table's mutex.
+void mend_quotas(RepairWork& work);
 /// The endpoint table: nobody lives, so every row is free. Under the table's mutex, after the claims are dealt with.
 void mend_endpoints(RepairWork& work);
 

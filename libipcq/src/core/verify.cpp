@@ -17,6 +17,7 @@ std::vector<Finding> findings_of_one_look(const View& view) {
   look_at_header(look);
   look_at_side(look);
   look_at_endpoints(look);
+  look_at_quotas(look);
   look_at_groups(look);
   look_at_ring(look);
   std::vector<Finding> findings = std::move(look.findings());

@@ -31,9 +31,9 @@ void look_at_identity(Look& look, std::uint32_t i, const layout::EndpointRow& ro
     }
   }
   const std::uint32_t flags = row.flags.load(std::memory_order_relaxed);
-  if ((flags & ~layout::kRevoked) != 0) {
+  if ((flags & ~(layout::kRevoked | layout::kLimited)) != 0) {
     look.broken("row.flags", look.offset_of(&row.flags),
-                name + " has the flags " + number(flags) + ", of which only 1 is known");
+                name + " has the flags " + number(flags) + ", of which only 1 and 2 are known");
   }
   const auto& counters = kind == static_cast<std::uint32_t>(layout::RowKind::producer) ? row.produced : row.consumed;
   const auto counted = [&](const char* what, const layout::AtomicU64& base, const layout::AtomicU64& now) {

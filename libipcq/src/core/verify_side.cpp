@@ -1,6 +1,5 @@
-// What stands once in a segment: header and flags, mutexes, the producer side, the end of the stream, quotas.
+// What stands once in a segment: header and flags, mutexes, the producer side, the end of the stream.
 #include <array>
-#include <cstring>
 #include <string>
 
 #include "core/closing.hpp"
@@ -176,15 +175,6 @@ void look_at_side(Look& look) {
       (copy.clock == layout::ClockKind::off || copy.stamp_difference_ns(copy.stamp(), last_time) > kClockSlack_ns)) {
     look.broken("side.last_time", look.offset_of(&side.claim.last_time),
                 "the newest enqueue time, " + number(last_time) + ", is still to come");
-  }
-  // No version writes quotas yet.
-  const std::uint64_t quota_offset = copy.groups_offset + copy.groups_max * copy.group_stride;
-  for (std::uint64_t at = quota_offset; at < copy.control_bytes; at += sizeof(std::uint64_t)) {
-    std::uint64_t word = 0;
-    std::memcpy(&word, copy.control + at, sizeof word);
-    if (word == 0) continue;
-    look.broken("quota.zero", at, "a quota's word is " + number(word) + ", not 0");
-    break;
   }
 }
 

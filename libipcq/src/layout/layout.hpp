@@ -184,6 +184,7 @@ static_assert(offsetof(Side, table_lock) == 320);
 enum class RowState : std::uint32_t { free = 0, attached = 1 };
 enum class RowKind : std::uint32_t { none = 0, producer = 1, consumer = 2 };
 inline constexpr std::uint32_t kRevoked = 1;
+inline constexpr std::uint32_t kLimited = 2;  // a quota binds it: derived from the buckets, under the table's mutex
 
 /// Written by the endpoint alone. The sums over all rows, free ones too, are the queue's totals: a row's counters go on
 /// when it is used again, apart for producers and consumers; `base` is what they were at attach.
@@ -208,7 +209,7 @@ struct alignas(kCacheLine) EndpointRow {
   AtomicU32 kind;        // RowKind
   AtomicU32 group;       // of a consumer: group row
   AtomicU32 group_incarnation;
-  AtomicU32 flags;        // kRevoked
+  AtomicU32 flags;        // kRevoked, kLimited
   AtomicU64 attached_ns;  // CLOCK_MONOTONIC
   AtomicU64 image;        // a random number of the program image: after exec the same process is another owner
   std::uint64_t reserved0;
@@ -329,18 +330,36 @@ struct Histograms {
 };
 static_assert(sizeof(Histograms) == 10496);
 
-/// A rate limit: theoretical arrival times in fixed point (GCRA). All zero: no limit.
+/// A rate limit (GCRA). `*_time` is when the bucket will be full again, in sixteenths of a nanosecond of CLOCK_MONOTONIC;
+/// an interval is what one message or byte costs, in 2^-20 ns; 0: no limit. Limits are those of QuotaSource: the creator's,
+/// the operator's, the policy's; the lowest rate holds. They change under the table's mutex, the times without.
+/// The first bucket is the queue's, then come those of users, then one an endpoint row.
 struct alignas(kCacheLine) QuotaBucket {
-  AtomicU32 uid;
-  AtomicU32 state;
+  AtomicU32 whose;  // a user's: the uid, or kEachProducer. A row's: user's bucket | bucket of kEachProducer << 8; 0: none
+  AtomicU32 change;  // number of changes of its limits; odd: one is being made
   AtomicU64 message_time;
   AtomicU64 byte_time;
-  AtomicU64 message_interval[3];  // creator's, operator's, policy's; the lowest rate holds
+  AtomicU64 message_interval[3];
   AtomicU64 byte_interval[3];
-  AtomicU64 burst[3];
-  std::uint64_t reserved[4];
+  AtomicU64 byte_burst[3];     // 0: what the default of time allows
+  AtomicU32 message_burst[3];  // likewise
+  AtomicU32 event;             // the queue's: who waits for a quota sleeps on it
+  AtomicU64 refusals;          // statistics
+  AtomicU64 wait_ns;
 };
 static_assert(sizeof(QuotaBucket) == 128);
+static_assert(offsetof(QuotaBucket, whose) == 0);
+static_assert(offsetof(QuotaBucket, change) == 4);
+static_assert(offsetof(QuotaBucket, message_time) == 8);
+static_assert(offsetof(QuotaBucket, byte_time) == 16);
+static_assert(offsetof(QuotaBucket, message_interval) == 24);
+static_assert(offsetof(QuotaBucket, byte_interval) == 48);
+static_assert(offsetof(QuotaBucket, byte_burst) == 72);
+static_assert(offsetof(QuotaBucket, message_burst) == 96);
+static_assert(offsetof(QuotaBucket, event) == 108);
+static_assert(offsetof(QuotaBucket, refusals) == 112);
+static_assert(offsetof(QuotaBucket, wait_ns) == 120);
+inline constexpr std::uint32_t kEachProducer = UINT32_MAX;  // no uid: the limits of every row's bucket beside its own
 
 inline constexpr std::size_t kHeaderOffset = 128;
 inline constexpr std::size_t kSideOffset = 512;
