@@ -103,6 +103,7 @@ class IPCQ_EXPORT Lease {
  private:
   friend class detail::ConsumerImpl;
   void take(Lease& other) noexcept;
+  [[nodiscard]] bool take_first() noexcept;
   void take_handle();
   void requeue_open() noexcept;
 
@@ -123,7 +124,8 @@ class IPCQ_EXPORT Lease {
   std::atomic<bool> taken_{false};  ///< one attempt per handle, whichever thread
   Outcome outcome_ = Outcome::empty;
   bool finished_ = false;
-  bool sampled_ = false;  ///< one lease in 16 feeds the latency histograms
+  bool one_thread_ = false;  ///< an exclusive consumer's
+  bool sampled_ = false;     ///< one lease in 16 feeds the latency histograms
 };
 
 /// Walks the messages of a lease in ring order. Every length is loaded once and bounded by the lease. Where somebody has

@@ -21,10 +21,11 @@ void Lease::take(Lease& other) noexcept {
   entry_ = other.entry_;
   messages_ = std::exchange(other.messages_, 0);
   deliveries_ = other.deliveries_;
-  taken_.store(other.taken_.exchange(false, std::memory_order_relaxed),
-               std::memory_order_relaxed);  // relaxed: moving is no hand-over
+  taken_.store(other.taken_.load(std::memory_order_relaxed), std::memory_order_relaxed);  // relaxed: no hand-over
+  other.taken_.store(false, std::memory_order_relaxed);                                   // relaxed: no hand-over
   outcome_ = std::exchange(other.outcome_, Outcome::empty);
   finished_ = std::exchange(other.finished_, false);
+  one_thread_ = other.one_thread_;
   sampled_ = other.sampled_;
 }
 
@@ -39,9 +40,17 @@ Lease& Lease::operator=(Lease&& other) noexcept {
 void Lease::requeue_open() noexcept {
   if (impl_->endpoint().segment().forked()) {
     impl_->forget(*this);
-  } else if (!taken_.exchange(true, std::memory_order_acquire)) {  // A:handle, with R:handle
+  } else if (take_first()) {
     impl_->requeue(*this);
   }
+}
+
+// Whether this is the one attempt.
+bool Lease::take_first() noexcept {
+  if (!one_thread_) return !taken_.exchange(true, std::memory_order_acquire);  // A:handle, with R:handle
+  const bool taken = taken_.load(std::memory_order_relaxed);                   // relaxed: one thread
+  taken_.store(true, std::memory_order_relaxed);                               // relaxed: one thread
+  return !taken;
 }
 
 namespace {
@@ -55,7 +64,7 @@ namespace {
 
 // One attempt per handle, whichever thread makes it: who comes second touches nothing else, the first may be deleting it.
 void Lease::take_handle() {
-  if (taken_.exchange(true, std::memory_order_acquire)) lease_not_open(true);  // A:handle, with R:handle
+  if (!take_first()) lease_not_open(true);
   try {
     if (impl_ == nullptr) lease_not_open(finished_);
     impl_->endpoint().segment().check_usable();

@@ -18,8 +18,13 @@ constexpr std::size_t kOpenExclusive = 1024;
 // A claim in progress is given so many pauses (about a microsecond) before its owner is probed.
 constexpr int kClaimPauses = 40;
 // A consumer that spins watches the frontier; what comes by other ways (requeues) it looks for so often.
-constexpr std::uint32_t kPausesPerLook = 1024;
-constexpr std::uint32_t kPausesPerClock = 16;
+constexpr std::uint32_t kLooksPerAttempt = 1024;
+// The first looks, about a microsecond, come without a pause between them: it takes 10 to 60 ns, and an answer that is on
+// its way would wait for the end of it.
+constexpr std::uint32_t kHotLooks = 512;
+constexpr std::uint32_t kLooksPerClock = 16;
+// A claim that appears at the frontier is most often committed a moment later: until then nothing can be taken.
+constexpr std::uint32_t kLooksPerClaim = 64;
 constexpr std::int64_t kEntryLook_ns = 1'000'000;
 
 core::AttachRequest request_of(core::GroupId group) noexcept {
@@ -103,22 +108,23 @@ core::LeaseTaken ConsumerImpl::attempt_once(const core::LeaseRequest& request, s
   const core::View& view = endpoint_.view();
   // relaxed: removal wakes and is looked for again after every wake.
   const std::uint32_t flags = view.frozen().flags.load(std::memory_order_relaxed);
-  core::LeaseTaken taken;
   if ((flags & (layout::flag::kPoisoned | layout::flag::kRemoved)) != 0) {
-    taken.step = (flags & layout::flag::kPoisoned) != 0 ? core::LeaseStep::poisoned : core::LeaseStep::removed;
-    return taken;
+    core::LeaseTaken none;
+    none.step = (flags & layout::flag::kPoisoned) != 0 ? core::LeaseStep::poisoned : core::LeaseStep::removed;
+    return none;
   }
   if (exclusive_) {
     if (open_.size() == kOpenExclusive) {
-      taken.step = core::LeaseStep::too_many_leases;
-      taken.front_owner = state_.owner;
-      return taken;
+      core::LeaseTaken none;
+      none.step = core::LeaseStep::too_many_leases;
+      none.front_owner = state_.owner;
+      return none;
     }
     return core::lease_exclusive(view, group_.row, group_.incarnation, state_, request, open_.empty());
   }
   core::LeaseRequest probing = request;
   probing.probe_front_at_ns = front_probed_ns_ + kBackstop_ns;
-  taken = core::lease(view, group_.row, group_.incarnation, state_.owner, probing, deadline_ns);
+  core::LeaseTaken taken = core::lease(view, group_.row, group_.incarnation, state_.owner, probing, deadline_ns);
   if (taken.step == core::LeaseStep::probe_front) {
     front_probed_ns_ = os::monotonic_ns();
     if (core::judge(view, taken.front_owner) == core::Verdict::dead) core::redeliver_dead(view, group_.row);
@@ -179,24 +185,19 @@ Lease ConsumerImpl::lease(const Take& take) {
     endpoint_.segment().fail(Errc::invalid_option, "min_messages is more than max_messages",
                              "ask for no more than you take");
   }
-  CallDeadline deadline(take.deadline);
-  request.take_what_is_there = deadline.is_now();
+  const bool waits = take.deadline.kind() != Deadline::Kind::now;
+  request.take_what_is_there = !waits;
   const bool sampled = view.metrics && leases_ % core::kSampling == 0;
   const std::uint64_t asked = sampled ? view.stamp() : 0;
 
   Lease lease;
-  core::LeaseTaken taken;
   if (endpoint_.cancelled()) {
     lease.outcome_ = Outcome::cancelled;
     return lease;
   }
-  if (took_all_ && ahead_.streaming() && !deadline.is_now()) pause_units(ahead_.units());
-  taken = attempt(request, 0);
-  if (nothing_yet(taken.step)) {
-    note_look(taken);
-    if (retry_after_step(taken)) taken = attempt(request, 0);
-    if (nothing_yet(taken.step)) taken = wait_for_lease(request, deadline, taken);
-  }
+  if (took_all_ && ahead_.streaming() && waits) pause_units(ahead_.units());
+  core::LeaseTaken taken = attempt(request, 0);  // in place: copied, it would be read before its stores have arrived
+  if (nothing_yet(taken.step)) wait_for_lease(request, take.deadline, taken);
   if (taken.step != core::LeaseStep::leased) {
     lease.outcome_ = outcome_of(taken);
     if (lease.outcome_ == Outcome::blocked || lease.outcome_ == Outcome::too_many_leases)
@@ -216,6 +217,7 @@ Lease ConsumerImpl::lease(const Take& take) {
   lease.messages_ = taken.messages;
   lease.deliveries_ = taken.deliveries;
   lease.first_time_ = taken.first_time;
+  lease.one_thread_ = exclusive_;
   lease.sampled_ = sampled;
   if (sampled) {
     lease.asked_ = asked;
@@ -235,15 +237,23 @@ Lease ConsumerImpl::lease(const Take& take) {
   return lease;
 }
 
-core::LeaseTaken ConsumerImpl::wait_for_lease(core::LeaseRequest request, CallDeadline& deadline, core::LeaseTaken taken) {
+void ConsumerImpl::wait_for_lease(const core::LeaseRequest& asked, const Deadline& until, core::LeaseTaken& taken) {
   const core::View& view = endpoint_.view();
+  note_look(taken);
+  if (retry_after_step(taken)) taken = attempt(asked, 0);
+  if (!nothing_yet(taken.step)) return;
+  core::LeaseRequest request = asked;
+  CallDeadline deadline(until);
   auto& side = view.side();
   const std::int64_t deadline_ns = deadline.is_now() ? 0 : deadline.ns();
   core::finish_close(view);
   // Who waits a moment at most, or not at all, meets no backstop in one call: so every call that found nothing looks when due.
   endpoint_.look_if_due(os::monotonic_ns());
   if (deadline.is_now()) {
-    if (taken.step == core::LeaseStep::nothing) return attempt(request, 0);
+    if (taken.step == core::LeaseStep::nothing) {
+      taken = attempt(request, 0);
+      return;
+    }
   }
   const auto again = [&] {
     // Producers short of room would wait for what we wait to get more of.
@@ -255,23 +265,23 @@ core::LeaseTaken ConsumerImpl::wait_for_lease(core::LeaseRequest request, CallDe
   bool slept = false;
   for (;;) {
     std::int64_t now = deadline.is_now() ? 0 : os::monotonic_ns();
-    if (endpoint_.cancelled()) return taken;
+    if (endpoint_.cancelled()) return;
     // An exclusive consumer that has as many leases open as it may would wait for itself.
-    if (exclusive_ && taken.step == core::LeaseStep::too_many_leases) return taken;
+    if (exclusive_ && taken.step == core::LeaseStep::too_many_leases) return;
     if (now >= deadline_ns) {
       request.take_what_is_there = true;
       again();
-      return taken;
+      return;
     }
     const std::int64_t spin_until = endpoint_.spin_until(now, deadline_ns);
-    for (std::uint32_t pauses = 1; now < spin_until; ++pauses) {
-      __builtin_ia32_pause();
-      const bool changed = core::peek_head(view, taken.stop) != taken.head;
-      if (changed || pauses % kPausesPerLook == 0) {
-        if (!again()) return taken;
-        if (endpoint_.cancelled()) return taken;
+    for (std::uint32_t looks = 1; now < spin_until; ++looks) {
+      if (looks > kHotLooks) __builtin_ia32_pause();
+      const std::uint64_t head = core::peek_head(view, taken.stop);
+      const bool filled = detail::head_state(head) != core::RecordState::claimed || looks % kLooksPerClaim == 0;
+      if ((head != taken.head && filled) || looks % kLooksPerAttempt == 0) {
+        if (!again() || endpoint_.cancelled()) return;
       }
-      if (pauses % kPausesPerClock == 0) {
+      if (looks > kHotLooks && looks % kLooksPerClock == 0) {
         now = os::monotonic_ns();
         endpoint_.look_if_due(now);
       }
@@ -279,23 +289,15 @@ core::LeaseTaken ConsumerImpl::wait_for_lease(core::LeaseRequest request, CallDe
     if (now >= deadline_ns) continue;
     const std::uint32_t armed = core::arm(side.data);
     core::finish_close(view);
-    if (!again()) return taken;
-    if (endpoint_.cancelled()) return taken;
+    if (!again() || endpoint_.cancelled()) return;
     if (!slept) core::add(endpoint_.counters().waits, 1);
     slept = true;
     // An ack publishes no data, so whoever waits for a ledger entry looks again every millisecond.
     const bool for_entry = taken.step == core::LeaseStep::too_many_leases;
     const std::int64_t look_ns = for_entry ? os::monotonic_ns() + kEntryLook_ns : os::kNoDeadline;
     endpoint_.sleep_once(side.data, armed, deadline_ns, look_ns);
-    if (!again()) return taken;
+    if (!again()) return;
   }
-}
-
-void ConsumerImpl::lend(const Lease& lease, std::uint64_t end) const noexcept {
-  endpoint_.segment().lent_reads().lend(lease.base_, lease.mask_ + 1, lease.begin_, end - lease.begin_);
-}
-void ConsumerImpl::take_back(const Lease& lease, std::uint64_t end) const noexcept {
-  endpoint_.segment().lent_reads().take_back(lease.base_, lease.mask_ + 1, lease.begin_, end - lease.begin_);
 }
 
 Outcome ConsumerImpl::ack(Lease& lease) {

@@ -47,8 +47,8 @@ class ConsumerImpl {
 
   [[nodiscard]] core::LeaseTaken attempt_once(const core::LeaseRequest& request, std::int64_t deadline_ns);
   [[nodiscard]] core::LeaseTaken attempt(const core::LeaseRequest& request, std::int64_t deadline_ns);
-  [[nodiscard]] core::LeaseTaken wait_for_lease(core::LeaseRequest request, CallDeadline& deadline,
-                                                core::LeaseTaken last);
+  /// `taken`: the last attempt, which found nothing; then the one that ends the wait.
+  void wait_for_lease(const core::LeaseRequest& asked, const Deadline& until, core::LeaseTaken& taken);
   /// For GettingAhead.
   void note_look(const core::LeaseTaken& taken) noexcept;
   void look_at_claim(const core::LeaseTaken& taken);
@@ -61,8 +61,14 @@ class ConsumerImpl {
   void release() noexcept;
 
   /// The lease's memory, for AddressSanitizer.
-  void lend(const Lease& lease, std::uint64_t end) const noexcept;
-  void take_back(const Lease& lease, std::uint64_t end) const noexcept;
+  void lend(const Lease& lease, std::uint64_t end) const noexcept {
+    if (!os::address_sanitizer()) return;
+    endpoint_.segment().lent_reads().lend(lease.base_, lease.mask_ + 1, lease.begin_, end - lease.begin_);
+  }
+  void take_back(const Lease& lease, std::uint64_t end) const noexcept {
+    if (!os::address_sanitizer()) return;
+    endpoint_.segment().lent_reads().take_back(lease.base_, lease.mask_ + 1, lease.begin_, end - lease.begin_);
+  }
 
   Endpoint endpoint_;
   LentReads::Reader reader_;

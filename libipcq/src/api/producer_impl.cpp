@@ -54,8 +54,8 @@ Claim ProducerImpl::claim(Room room, Deadline deadline) {
   }
   const std::uint64_t messages = room.messages == 0 ? 1 : room.messages;
   const std::uint64_t need = core::need_of(view, messages, room.bytes, room.bytes_each);
-  const std::uint64_t largest = room.bytes_each != 0 ? room.bytes_each : room.bytes / messages;
-  if (need > view.need_max() || largest > view.message_bytes_max()) {
+  const std::uint64_t largest = view.message_bytes_max();
+  if (need > view.need_max() || (room.bytes_each != 0 ? room.bytes_each > largest : room.bytes > messages * largest)) {
     endpoint_.segment().fail(Errc::too_big,
                              "a claim of " + std::to_string(messages) + " messages and " + std::to_string(room.bytes) +
                                  " bytes can never fit (a claim: " + size_text(view.need_max()) +

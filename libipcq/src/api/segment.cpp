@@ -307,10 +307,8 @@ core::View Segment::writable_view() {
   return view;
 }
 
-void Segment::check_usable() const {
-  if (forked()) {
-    fail(Errc::forked, "this handle was inherited through fork()", "open the queue anew in the child");
-  }
+void Segment::fail_forked() const {
+  fail(Errc::forked, "this handle was inherited through fork()", "open the queue anew in the child");
 }
 
 void Segment::check_alive() const {

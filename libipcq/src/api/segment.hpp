@@ -41,7 +41,10 @@ class Segment {
   [[nodiscard]] LentReads& lent_reads() const noexcept { return lent_reads_; }
 
   /// Throws Error{forked} in a child that inherited this.
-  void check_usable() const;
+  void check_usable() const {
+    if (forked()) [[unlikely]]
+      fail_forked();
+  }
   /// And Error{removed | poisoned}.
   void check_alive() const;
   [[nodiscard]] bool forked() const noexcept { return os::fork_generation() != generation_; }
@@ -56,6 +59,7 @@ class Segment {
   [[noreturn]] void fail(Errc code, std::string_view what, std::string_view to_do, int system_errno = 0) const;
 
  private:
+  [[noreturn]] void fail_forked() const;
   Segment(Place place, os::UniqueFd fd, os::FileId file, const layout::HeaderCopy& header, Access access);
   // A new description of the file, whatever has become of our descriptor. Throws Error.
   [[nodiscard]] os::UniqueFd open_again() const;

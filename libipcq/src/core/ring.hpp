@@ -194,7 +194,7 @@ inline constexpr std::uint32_t kWalkRecordsMax = 4096;
     }
     // Only a message's head has a run.
     const std::uint64_t batch_head = state == RecordState::committed ? head : detail::with_run(head, 0);
-    const std::uint64_t alike = run_of_alike(view, at, bound - span, batch_head, span, alike_max);
+    const std::uint64_t alike = alike_max == 1 ? 1 : run_of_alike(view, at, bound - span, batch_head, span, alike_max);
     at += alike * span;
     result.records += static_cast<std::uint32_t>(alike);
     if (state == RecordState::committed) {

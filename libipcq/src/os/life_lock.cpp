@@ -10,6 +10,9 @@
 #include "os/robust_mutex.hpp"
 
 namespace ipcq::os {
+
+std::atomic<std::uint32_t> g_fork_generation{1};
+
 namespace {
 
 // The registry of life descriptors, for the child handler of fork(). No lock, which another thread might hold at the fork:
@@ -21,7 +24,6 @@ struct Slot {
 };
 constexpr std::size_t kSlots = 4096;
 Slot g_slots[kSlots];
-std::atomic<std::uint32_t> g_fork_generation{1};
 
 bool is_file(int fd, std::uint64_t dev, std::uint64_t ino) noexcept {
   struct stat info {};
@@ -131,7 +133,5 @@ void LifeDescriptor::close() noexcept {
   }
   fd_ = -1;
 }
-
-std::uint32_t fork_generation() noexcept { return g_fork_generation.load(std::memory_order_relaxed); }
 
 }  // namespace ipcq::os

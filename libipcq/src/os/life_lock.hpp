@@ -5,6 +5,7 @@
 // free), and closed in the child at fork.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 
 #include "os/unique_fd.hpp"
@@ -50,7 +51,10 @@ class LifeDescriptor {
 /// From here on children of fork() are told apart. Before the first mapping.
 void watch_forks() noexcept;
 
-/// Raised in every child of fork(): a handle made under another number was inherited. One load.
-std::uint32_t fork_generation() noexcept;
+/// Raised in every child of fork(): a handle made under another number was inherited. One load: every call looks.
+extern std::atomic<std::uint32_t> g_fork_generation;
+[[nodiscard]] inline std::uint32_t fork_generation() noexcept {
+  return g_fork_generation.load(std::memory_order_relaxed);  // relaxed: the child has one thread
+}
 
 }  // namespace ipcq::os
