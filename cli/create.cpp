@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <limits>
 #include <string>
+#include <utility>
 
 #include "arguments.hpp"
 #include "group_spec.hpp"
@@ -12,6 +13,7 @@
 #include "queue_json.hpp"
 #include "queue_text.hpp"
 #include "queues.hpp"
+#include "quota_spec.hpp"
 #include "units.hpp"
 #include "verb.hpp"
 
@@ -33,6 +35,10 @@ constexpr std::array kOptions{
     Option{"max-deliveries", "N", "hand a message out N times at most, in each group (without limit)"},
     Option{"dead-letter", "NAME", "the queue that gets messages after that, with their origin"},
     Option{"drop-after", nullptr, "drop and count messages after that, instead"},
+    kRateOption,
+    kByteRateOption,
+    kBurstOption,
+    kByteBurstOption,
     Option{"timestamps", "on|off", "enqueue times (on)"},
     Option{"metrics", "on|off", "latency histograms (on)"},
     Option{"alignment", "SIZE", "of each payload: a power of two, 16 to 4096 (16)"},
@@ -72,6 +78,7 @@ CreateOptions create_options(const Arguments& arguments) {
     options.dead_letter = *text;
   }
   options.drop_after = arguments.has("drop-after");
+  options.quota = quota_of(arguments);
   if (const auto text = arguments.value("timestamps")) options.timestamps = parse_switch("--timestamps", *text);
   if (const auto text = arguments.value("metrics")) options.metrics = parse_switch("--metrics", *text);
   if (const auto text = arguments.value("alignment")) {
@@ -121,10 +128,13 @@ Exit run(const Arguments& arguments) {
     json["created"] = created;
     json["groups"] = Json::array();
     for (const GroupInfo& group : info.groups) json["groups"].push_back(group_json(info, group));
+    json["quotas"] = Json::array();
+    for (const QuotaInfo& quota : info.quotas) json["quotas"].push_back(quota_json(quota));
     print_json(json);
     return Exit::done;
   }
   std::vector<std::pair<std::string, std::string>> lines = settings_text(info);
+  for (auto& line : quotas_text(info.quotas)) lines.push_back(std::move(line));
   for (const GroupInfo& group : info.groups) lines.emplace_back("group", group.name + ": " + group_kind(group));
   print(name + "\n" + labelled(lines, "  "));
   return Exit::done;
@@ -138,10 +148,12 @@ constexpr Verb kVerb{
     .details =
         "The memory is reserved now: a queue that there is no room for is an error here, never a crash later.\n"
         "Default values stand in brackets.\n"
-        "--max-deliveries needs --dead-letter or --drop-after.\n",
+        "--max-deliveries needs --dead-letter or --drop-after. --rate and --byte-rate bind all producers together;\n"
+        "'ipcq quota' has more.\n",
     .example =
         "  ipcq create orders --capacity 64M --group billing --group audit,overflow=drop-oldest\n"
-        "  ipcq create orders --max-deliveries 3 --dead-letter orders.dead\n",
+        "  ipcq create orders --max-deliveries 3 --dead-letter orders.dead\n"
+        "  ipcq create orders --rate 1000/s --burst 50\n",
     .names_min = 1,
     .names_max = 1,
     .options = kOptions,

@@ -88,7 +88,7 @@ const char* sentence(Outcome outcome) noexcept {
     case Outcome::full:
       return "the queue is full";
     case Outcome::over_quota:
-      return "the queue's rate limit is reached";
+      return "a rate limit of the queue is reached";
     case Outcome::too_many_leases:
       return "the group has too many open leases";
     case Outcome::closed:

@@ -41,7 +41,7 @@ constexpr std::array kOptions{
     Option{"whole", nullptr, "all of the input is one message"},
     Option{"batch", "N", "commit up to N messages at once (256), fewer where more would not fit"},
     Option{"tag", "N", "the messages' tag, 0 to 65535 (0)"},
-    Option{"timeout", "DURATION", "wait at most so long for room (for ever)"},
+    Option{"timeout", "DURATION", "wait at most so long for room, or for a quota (for ever)"},
     Option{"close", nullptr, "close the queue after the last message, if all went in"},
 };
 
@@ -117,14 +117,20 @@ class Put {
   }
 
   /// The messages in front that make a batch; `full` is whether a limit ended it and not the messages.
-  Pieces next_batch(Pieces pieces, bool& full) const noexcept {
+  Pieces next_batch(Pieces pieces, const Quota& quota, bool& full) const noexcept {
+    // Never more at once than a quota lets pass without debt: so its rate is kept from the first message on.
+    std::size_t count_max = settings_.batch_max;
+    if (quota.burst_messages > 0) count_max = std::min<std::size_t>(count_max, quota.burst_messages);
+    const std::uint64_t bytes_max = quota.burst_bytes > 0 ? quota.burst_bytes : std::numeric_limits<std::uint64_t>::max();
     std::size_t count = 0;
     std::uint64_t room = 0;
-    for (; count < pieces.size() && count < settings_.batch_max; ++count) {
+    std::uint64_t bytes = 0;
+    for (; count < pieces.size() && count < count_max; ++count) {
       room += pieces[count].size() + overhead_;
-      if (count > 0 && room > batch_bytes_max_) break;
+      bytes += pieces[count].size();
+      if (count > 0 && (room > batch_bytes_max_ || bytes > bytes_max)) break;
     }
-    full = count == settings_.batch_max || count < pieces.size();
+    full = count == count_max || count < pieces.size();
     return pieces.first(count);
   }
 
@@ -133,7 +139,7 @@ class Put {
     Pieces pieces = complete;
     while (!pieces.empty()) {
       bool full = false;
-      const Pieces batch = next_batch(pieces, full);
+      const Pieces batch = next_batch(pieces, producer.quota(), full);
       if (!full && !all) return;
       publish_batch(producer, batch);
       pieces = pieces.subspan(batch.size());
@@ -170,7 +176,11 @@ class Put {
 
   [[noreturn]] static void throw_refused(const Claim& claim) {
     const std::string blocker = describe(claim.blocked_by());
-    const std::vector<std::string> hints(blocker.empty() ? 0 : 1, blocker);
+    std::vector<std::string> hints(blocker.empty() ? 0 : 1, blocker);
+    if (claim.outcome() == Outcome::over_quota) {
+      hints.push_back("the next would pass in " +
+                      format_duration(static_cast<std::uint64_t>(claim.retry_after().count())));
+    }
     throw Failure(exit_of(claim.outcome()), sentence(claim.outcome()), hints);
   }
 
@@ -240,9 +250,10 @@ constexpr Verb kVerb{
     .summary = "put messages from standard input or a file into a queue",
     .details =
         "Each line is a message, without its newline; an empty line is an empty message; a last line needs no\n"
-        "newline. While the queue is full, put waits. What goes wrong is told with the number of messages that\n"
+        "newline. While the queue is full, or over its quota, put waits. What goes wrong is told with the number of "
+        "messages that\n"
         "went in, all of them whole and in order; Ctrl-C too. --json prints that number on standard output.\n"
-        "With --timeout the exit code is 5 when there was no room for so long.\n",
+        "With --timeout the exit code is 5 when there was no room, or the quota was reached, for so long.\n",
     .example =
         "  ipcq put orders < orders.log\n"
         "  find . -type f -print0 | ipcq put files -0 --close\n",

@@ -2,6 +2,7 @@
 
 #include "output.hpp"
 #include "people.hpp"
+#include "quota_spec.hpp"
 #include "units.hpp"
 
 namespace ipcq::cli {
@@ -28,6 +29,8 @@ Json endpoint_json(const EndpointInfo& endpoint) {
   json["batches"] = endpoint.batches;
   json["waits"] = endpoint.waits;
   json["refusals"] = endpoint.refusals;
+  json["quota_refusals"] = endpoint.quota_refusals;
+  json["quota_wait_ns"] = endpoint.quota_wait_ns;
   json["open_claim"] = endpoint.open_claim ? claim_json(*endpoint.open_claim) : Json(nullptr);
   json["open_leases"] = endpoint.open_leases;
   return json;
@@ -137,6 +140,10 @@ Json queue_json(const QueueInfo& info) {
   json["payload_bytes"] = info.bytes;
   json["abandoned_claims"] = info.abandoned_claims;
   json["recoveries"] = info.recoveries;
+  json["quota_refusals"] = info.quota_refusals;
+  json["quota_wait_ns"] = info.quota_wait_ns;
+  json["quotas"] = Json::array();
+  for (const QuotaInfo& quota : info.quotas) json["quotas"].push_back(quota_json(quota));
   json["endpoints"] = Json::array();
   for (const EndpointInfo& endpoint : info.endpoints) json["endpoints"].push_back(endpoint_json(endpoint));
   json["groups"] = Json::array();

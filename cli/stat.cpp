@@ -10,6 +10,7 @@
 #include "queue_json.hpp"
 #include "queue_text.hpp"
 #include "queues.hpp"
+#include "quota_spec.hpp"
 #include "units.hpp"
 #include "verb.hpp"
 
@@ -185,6 +186,7 @@ std::string report(const QueueInfo& info) {
                      format_count(info.messages, "message") + ", " + format_bytes(info.bytes) + " of payload");
   lines.emplace_back("recovered", format_count(info.abandoned_claims, "claim") + " of the dead skipped, " +
                                       format_count(info.recoveries, "mutex repair"));
+  for (auto& line : quotas_text(info.quotas)) lines.push_back(std::move(line));
   std::string text = styled(Style::bold, "queue " + info.name) + "\n" + labelled(lines, "  ");
   text += "\n" + producers_text(info);
   for (const GroupInfo& group : info.groups) text += "\n" + group_text(info, group);

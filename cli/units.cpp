@@ -4,6 +4,7 @@
 #include <cctype>
 #include <charconv>
 #include <cinttypes>
+#include <cmath>
 #include <cstdio>
 #include <ctime>
 #include <limits>
@@ -141,6 +142,54 @@ std::uint64_t parse_number(std::string_view option, std::string_view text, std::
   return number;
 }
 
+namespace {
+
+// The number and the unit of time of a rate; what stands between them, a suffix, is the caller's.
+double parse_per_time(std::string_view option, std::string_view text, bool bytes) {
+  const std::string wanted =
+      bytes ? "is not a rate: say 10M/s, 64K/s or 1G/min" : "is not a rate: say 1000/s, 90/min or 1/h";
+  const std::size_t slash = text.find('/');
+  std::string_view number = text.substr(0, slash);
+  double seconds = 1;
+  if (slash != std::string_view::npos) {
+    const std::string_view unit = text.substr(slash + 1);
+    if (unit == "s") {
+      seconds = 1;
+    } else if (unit == "min" || unit == "m") {
+      seconds = 60;
+    } else if (unit == "h") {
+      seconds = 3600;
+    } else {
+      bad(option, text, wanted);
+    }
+  }
+  double factor = 1;
+  if (bytes && !number.empty()) {
+    constexpr std::string_view kSuffixes = "kmgt";
+    if (number.ends_with("iB")) number.remove_suffix(2);
+    if (number.ends_with("B")) number.remove_suffix(1);
+    const std::size_t power =
+        number.empty() ? std::string_view::npos
+                       : kSuffixes.find(static_cast<char>(std::tolower(static_cast<unsigned char>(number.back()))));
+    if (power != std::string_view::npos) {
+      factor = static_cast<double>(std::uint64_t{1} << (10 * (power + 1)));
+      number.remove_suffix(1);
+    }
+  }
+  double value = 0;
+  const auto [end, error] = std::from_chars(number.data(), number.data() + number.size(), value);
+  if (number.empty() || !is_digit(number.front()) || error != std::errc{} || end != number.data() + number.size())
+    bad(option, text, wanted);
+  const double rate = value * factor / seconds;
+  if (!(rate >= 1.0 / 3600 && rate <= 1e12)) bad(option, text, "is none from 1 an hour to 10^12 a second");
+  return rate;
+}
+
+}  // namespace
+
+double parse_rate(std::string_view option, std::string_view text) { return parse_per_time(option, text, false); }
+double parse_byte_rate(std::string_view option, std::string_view text) { return parse_per_time(option, text, true); }
+
 mode_t parse_mode(std::string_view option, std::string_view text) {
   unsigned mode = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), mode, 8);
@@ -193,6 +242,26 @@ std::string format_duration(std::uint64_t ns) {
   if (seconds < 3'600) return two(seconds / 60, "m", seconds % 60, "s");
   if (seconds < 86'400) return two(seconds / 3'600, "h", seconds % 3'600 / 60, "m");
   return two(seconds / 86'400, "d", seconds % 86'400 / 3'600, "h");
+}
+
+std::string format_rate(double per_second) {
+  std::array<char, 48> text{};
+  const auto whole = [](double value) {
+    return value >= 0.999'999 && std::abs(value - std::round(value)) < 1e-6 * value;
+  };
+  if (whole(per_second) || (!whole(per_second * 60) && !whole(per_second * 3600))) {
+    std::snprintf(text.data(), text.size(), "%.9g/s", per_second);
+  } else if (whole(per_second * 60)) {
+    std::snprintf(text.data(), text.size(), "%.9g/min", std::round(per_second * 60));
+  } else {
+    std::snprintf(text.data(), text.size(), "%.9g/h", std::round(per_second * 3600));
+  }
+  return text.data();
+}
+
+std::string format_byte_rate(double per_second) {
+  if (per_second < 1) return format_rate(per_second);
+  return format_bytes(static_cast<std::uint64_t>(std::llround(per_second))) + "/s";
 }
 
 std::string format_count(std::uint64_t count, const char* thing) {

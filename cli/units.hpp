@@ -26,6 +26,11 @@ namespace ipcq::cli {
 [[nodiscard]] std::uint64_t parse_number(std::string_view option, std::string_view text, std::uint64_t least,
                                          std::uint64_t most);
 
+/// A rate of messages: "1000/s", "0.5/s", "90/min" or "90/m", "1/h"; without a unit a second. As many a second.
+[[nodiscard]] double parse_rate(std::string_view option, std::string_view text);
+/// A rate of bytes: the same with K, M, G or T: "10M/s".
+[[nodiscard]] double parse_byte_rate(std::string_view option, std::string_view text);
+
 /// Permission bits in octal: "0600".
 [[nodiscard]] mode_t parse_mode(std::string_view option, std::string_view text);
 
@@ -53,6 +58,10 @@ template <class T>
 /// "412ns", "1.2us", "35ms", "2.1s", "3m12s", "2h5m", "4d3h".
 [[nodiscard]] std::string format_duration(std::uint64_t ns);
 
+/// "1000/s", "0.5/s", "90/min", "1/h": whichever is a whole number.
+[[nodiscard]] std::string format_rate(double per_second);
+/// "10M/s".
+[[nodiscard]] std::string format_byte_rate(double per_second);
 /// "1 message", "2 messages", "0 messages".
 [[nodiscard]] std::string format_count(std::uint64_t count, const char* thing);
 

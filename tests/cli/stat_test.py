@@ -32,6 +32,8 @@ def fields_of(value, path=""):
             inner_path = f"{path}.{key}" if path else key
             # The four latencies have the same fields; the document lists these once.
             inner_path = re.sub(r"\.latencies\.\w+\.", ".latencies.*.", inner_path)
+            # So have a quota's limits, whoever set them.
+            inner_path = re.sub(r"quotas\[\]\.(creator|operator|policy)\.", "quotas[].holds.", inner_path)
             yield inner_path, inner
             yield from fields_of(inner, inner_path)
     elif isinstance(value, list):
@@ -55,7 +57,8 @@ class JsonTest(CliTest):
         return seen
 
     def test_every_documented_field_is_there_and_nothing_else(self):
-        self.create("q", "--capacity", "1M", "--overflow", "drop-oldest")
+        self.create("q", "--capacity", "1M", "--overflow", "drop-oldest", "--rate", "1000000/s", "--byte-rate", "10G/s")
+        self.ipcq("quota", "set", "q", "--uid", "1", "--rate", "5/s")
         stopped = self.stopped_inside_a_claim("q", b"behind\n")
         seen = self.check(self.stat("q"))
         stopped.kill()
@@ -77,7 +80,7 @@ class JsonTest(CliTest):
         self.create("q", "--metrics", "off", "--timestamps", "off")
         info = self.stat("q")
         seen = self.check(info)
-        within = ("endpoints[].", "groups[].leases[].", "groups[].latencies.")
+        within = ("endpoints[].", "groups[].leases[].", "groups[].latencies.", "quotas[].")
         self.assertEqual({path for path in self.documented if not path.startswith(within)} - seen, set())
         (group,) = info["groups"]
         self.assertEqual((group["latencies"], group["availability"], group["oldest_age_ns"]), (None, None, None))

@@ -14,6 +14,8 @@ namespace detail {
 static_assert(core::kUserBuckets == layout::kUidBuckets);
 
 void set_quota(const Segment& segment, const QuotaScope& scope, QuotaSource source, const Quota& quota) {
+  if (scope.kind == QuotaScope::Kind::user && scope.number == layout::kEachProducer)
+    segment.fail(Errc::invalid_option, "there is no user " + std::to_string(scope.number), "say another");
   if (const char* why = core::why_not(quota); why != nullptr) segment.fail(Errc::invalid_option, why, "say another");
   switch (core::set_quota(segment.view(), scope, source, quota)) {
     case core::SetQuota::ok:
