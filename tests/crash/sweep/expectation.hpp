@@ -67,10 +67,6 @@ struct Expectation {
   Items dead_letters = {};
   /// There is no room in the dead-letter queue until others have emptied it: messages may be parked.
   bool may_be_parked = false;
-  /// Leases of the dead are looked for at most once in a backstop: if a recoverer gave some of them back and died, the
-  /// others come when they are found, which may be behind what is new, or behind later ones. New messages are in order by
-  /// themselves, and what was given back is in so many ascending runs more than one. 0: nothing of the kind.
-  unsigned late_runs = 0;
 };
 
 /// One message as a consumer got it.
@@ -82,7 +78,7 @@ using Deliveries = std::vector<Delivery>;
 [[nodiscard]] Ids ids_of(const Deliveries& deliveries);
 
 /// Throws Wrong unless a sole consumer may have got exactly these, in this order.
-void check_in_order(const GroupExpectation& expected, Deliveries got, unsigned late_runs);
+void check_in_order(const GroupExpectation& expected, const Deliveries& got);
 /// Throws Wrong unless these, in any order, each once, are what is expected: where others worked beside a living process.
 void check_as_set(const GroupExpectation& expected, const Ids& got);
 

@@ -27,6 +27,9 @@ void say(Progress& progress, const char* what) noexcept {
   progress.phase.store(Progress::Phase::failed);
 }
 
+// Somebody stopped the whole sweep, and let it go on: that was no step, and the signal is not handed on.
+bool of_a_pause(int signal) noexcept { return signal == SIGSTOP || signal == SIGCONT; }
+
 [[noreturn]] void run(const Prepare& prepare, Progress& progress) {
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (::ptrace(PTRACE_TRACEME, 0, nullptr, nullptr) != 0) {
@@ -59,7 +62,7 @@ Tracee::Tracee(const Prepare& prepare) {
   if (pid_ < 0) throw std::system_error(errno, std::generic_category(), "fork");
   if (pid_ == 0) run(prepare, *progress_);
   int status = 0;
-  while (::waitpid(pid_, &status, 0) == pid_ && WIFSTOPPED(status) && WSTOPSIG(status) == SIGSTOP) {
+  while (::waitpid(pid_, &status, 0) == pid_ && WIFSTOPPED(status) && of_a_pause(WSTOPSIG(status))) {
     ::ptrace(PTRACE_CONT, pid_, nullptr, nullptr);  // as in resume()
   }
   if (WIFSTOPPED(status) && WSTOPSIG(status) == SIGTRAP && progress_->phase.load() == Progress::Phase::running) return;
@@ -84,8 +87,7 @@ bool Tracee::resume(int request) {
     if (::waitpid(pid_, &status, 0) != pid_) return false;
     if (!WIFSTOPPED(status)) break;
     if (WSTOPSIG(status) == SIGTRAP) return !done();
-    // Somebody stopped the whole sweep, and let it go on: that was no step. The signal is not handed on.
-    if (WSTOPSIG(status) == SIGSTOP) continue;
+    if (of_a_pause(WSTOPSIG(status))) continue;
     say(*progress_, ("the child got signal " + std::to_string(WSTOPSIG(status))).c_str());
     kill();
     return false;
@@ -150,7 +152,7 @@ bool Tracee::finish() {
       return WIFEXITED(status) && WEXITSTATUS(status) == 0;
     }
     if (ended == pid_) {  // as in resume(); any other signal is its end
-      const int signal = WSTOPSIG(status) == SIGTRAP || WSTOPSIG(status) == SIGSTOP ? 0 : WSTOPSIG(status);
+      const int signal = WSTOPSIG(status) == SIGTRAP || of_a_pause(WSTOPSIG(status)) ? 0 : WSTOPSIG(status);
       ::ptrace(PTRACE_CONT, pid_, nullptr, signal);
     }
     const timespec nap{0, 200'000};

@@ -98,7 +98,6 @@ struct Worker::Desk {
 Expectation expectation_of(const Job& job) {
   Expectation expected = operations()[job.operation].expected(job.reached);
   std::uint64_t number = 0;
-  for (const Death& death : job.later) expected.late_runs += death.recoverer != Recoverer::none ? 1U : 0U;
   for (const Death& death : job.later) {
     // He may have died of moving what was to be moved already.
     if (death.recoverer != Recoverer::none && !expected.dead_letters.empty()) {
