@@ -2,6 +2,7 @@
 // given up, and the queue works again.
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <ipcq/ipcq.hpp>
@@ -127,6 +128,23 @@ TEST_F(Repair, a_mutex_held_by_a_thread_that_is_not_there) {
   image().put<std::uint32_t>(Image::kProducerMutex, 0x3ffffff0);
   EXPECT_TRUE(mend("mutex.holder", Image::kProducerMutex, true).whole());
   expect_all_messages();
+}
+
+TEST_F(Repair, a_mutex_held_by_the_thread_that_repairs_which_took_none) {
+  for (const std::uint64_t mutex :
+       {Image::kProducerMutex, std::uint64_t{832}, Image::group(0) + 64, Image::group(1) + 64})
+    image().put<std::uint32_t>(mutex, static_cast<std::uint32_t>(::gettid()));
+  EXPECT_TRUE(mend("mutex.holder", Image::kProducerMutex, true).whole());
+  expect_all_messages();
+}
+
+TEST_F(Repair, a_mutex_held_by_the_thread_that_repairs_while_others_are_attached) {
+  const Consumer attached = Queue::open(kQueue).consumer("second");
+  image().put<std::uint32_t>(Image::group(0) + 64, static_cast<std::uint32_t>(::gettid()));
+  EXPECT_FALSE(ipcq::repair(kQueue).in_use_by.empty());
+  const Verification after = ipcq::verify(kQueue);
+  EXPECT_TRUE(after.sound()) << shown(after.findings);
+  EXPECT_EQ(drain("first"), texts(0, 9));
 }
 
 TEST_F(Repair, a_mutex_whose_holder_died) {

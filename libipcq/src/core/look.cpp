@@ -36,7 +36,9 @@ bool somebody_is_inside(const Look& look) noexcept {
 }  // namespace
 
 bool holder_is_gone(const View& view, const os::MutexState& state) noexcept {
-  return state.holder != 0 && !state.holder_died && !os::lives_and_maps(state.holder, 0, view.file);
+  if (state.holder == 0 || state.holder_died) return false;
+  // Who asks holds none: the number is a former holder's, and this thread has got it since.
+  return state.holder == os::own_thread() || !os::lives_and_maps(state.holder, 0, view.file);
 }
 
 Look::Look(const View& live) : live_(live), copy_(live), judged_(live.endpoints_max) {

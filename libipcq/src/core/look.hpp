@@ -109,7 +109,8 @@ class Look {
   std::vector<Finding> findings_;
 };
 
-/// Whether the thread is gone that a mutex says holds it: then no kernel will mark it, and nobody will ever have it.
+/// Whether the thread is gone that a mutex says holds it: then no kernel will mark it, and nobody will ever have it. Asked by
+/// a thread that holds no mutex.
 [[nodiscard]] bool holder_is_gone(const View& view, const os::MutexState& state) noexcept;
 
 /// "group 'orders' (row 0)", whatever stands where its name should.

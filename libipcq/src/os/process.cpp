@@ -132,6 +132,8 @@ bool lives_and_maps(std::uint32_t pid, std::uint64_t started, FileId id) noexcep
   return !exited();
 }
 
+std::uint32_t own_thread() noexcept { return static_cast<std::uint32_t>(::gettid()); }
+
 std::string command_of(std::uint32_t pid) {
   if (pid == 0) return {};
   char path[32];

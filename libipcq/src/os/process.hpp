@@ -26,6 +26,9 @@ std::uint64_t start_time(std::uint32_t pid) noexcept;
 /// Exited but unreaped counts as gone. `unknown` errors are answered with true: nobody is robbed for want of /proc.
 bool lives_and_maps(std::uint32_t pid, std::uint64_t started, FileId id) noexcept;
 
+/// The calling thread's number, as its PID namespace counts it.
+std::uint32_t own_thread() noexcept;
+
 /// First 15 bytes of the command name; empty: gone or not readable.
 std::string command_of(std::uint32_t pid);
 

@@ -55,6 +55,7 @@ struct GroupExpectation {
   bool may_be_missing = false;   ///< the group was being added or removed
   unsigned may_lack_first = 0;   ///< of the messages, given up by drop-oldest
   bool began_meanwhile = false;  ///< where others worked at the same time, it may have begun behind any message
+  Ids gone_meanwhile = {};       ///< what they may have had by then
 };
 
 enum class Closed : std::uint8_t { no, may, yes };

@@ -364,6 +364,7 @@ void settle(const QueueAt& at, const Interlude& before, const Expectation& expec
       for (const Item& item : group.items) {
         for (const std::uint64_t id : item.ids) wanted.items.push_back({{id}, Presence::may, Handed::either});
       }
+      for (const std::uint64_t id : group.gone_meanwhile) wanted.items.push_back({{id}, Presence::may, Handed::either});
       wanted.items.push_back({{kAfter}, Presence::may, Handed::either});
     }
     Ids all = ids_of(got);
