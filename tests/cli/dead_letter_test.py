@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Messages that kill their consumers: create --max-deliveries, what stat tells, get --origin, purge --parked."""
+"""Messages that kill their consumers: create --max-deliveries, what stat tells, get --origin, purge --parked, requeue."""
 
 import json
 import signal
 import struct
 import subprocess
 
-from ipcq_cli import EXISTS, MISSING, NOTHING, USAGE, CliTest, main
+from ipcq_cli import ERROR, EXISTS, MISSING, NOTHING, USAGE, CliTest, main
 
 POISON = b"p" * 300_000  # no pipe takes it whole: a get that nobody reads from holds it
 
@@ -124,9 +124,62 @@ class DeadLetterTest(CliTest):
             self.ipcq("create", "q", *options, status=USAGE)
         self.ipcq("stat", "q", status=MISSING)
 
-    def test_purge_must_be_told_what(self):
+    def dead_letters(self, *texts):
+        """Each is handed out twice, and moved."""
+        for text in texts:
+            self.put("q", text)
+            for _ in range(2):
+                stuck = self.start("get", "q", "-n", "1", stdout=self.full)
+                self.finish(stuck, status=ERROR)
+            self.get("q", status=NOTHING)
+
+    def test_requeue_sends_dead_letters_back(self):
+        self.create_both()
+        with open("/dev/full", "wb") as self.full:
+            self.dead_letters(b"one\n", b"two\n", b"three\n")
+        self.assertEqual(self.group("dead")["depth_messages"], 3)
+        self.assertIn("1 message sent back", self.ipcq("requeue", "dead", "-n", "1")[1])
+        out, err = self.ipcq("requeue", "dead", "--json")
+        self.assertEqual((json.loads(out), err), ({"version": 1, "name": "dead", "messages": 2, "left": []}, ""))
+        self.assertEqual(self.get("q"), b"one\ntwo\nthree\n")
+        self.assertEqual(self.group("dead")["depth_messages"], 0)
+        self.assertIn("0 messages sent back", self.ipcq("requeue", "dead")[1])
+
+    def test_requeue_leaves_what_has_no_queue_to_go_to(self):
+        self.create_both()
+        with open("/dev/full", "wb") as self.full:
+            self.dead_letters(b"one\n")
+        self.put("dead", b"by hand\n")
+        self.ipcq("rm", "q")
+        _, err = self.ipcq("requeue", "dead", status=ERROR)
+        self.assertIn("1 message of queue 'q' left: queue 'q'", err)
+        self.assertIn("1 message left: no dead letter", err)
+        out, _ = self.ipcq("requeue", "dead", "--json", status=ERROR)
+        self.assertEqual([(left["queue"], left["messages"]) for left in json.loads(out)["left"]], [("q", 1), (None, 1)])
+        self.assertEqual(self.get("dead"), b"one\nby hand\n")
+
+    def test_requeue_waits_for_room_until_it_is_interrupted(self):
+        self.create_both()
+        with open("/dev/full", "wb") as self.full:
+            self.dead_letters(b"one\n")
+        for line, count in (b"y" * 1000 + b"\n", 3000), (b"\n", 3000):
+            self.ipcq("put", "q", "--timeout", "0", data=line * count, status=NOTHING)
+        _, err = self.ipcq("requeue", "dead", status=NOTHING)
+        self.assertIn("left: full", err)
+        waiting = self.start("requeue", "dead", "--timeout", "1h")
+        self.wait_until(lambda: len(self.stat("q")["endpoints"]) == 1, "it waits in the origin queue")
+        waiting.send_signal(signal.SIGINT)
+        self.finish(waiting, status=130)
+        self.assertEqual(self.get("dead"), b"one\n")
+
+    def test_requeue_of_what_is_not_there(self):
+        self.ipcq("requeue", "missing", status=MISSING)
+        self.create("dead")
+        self.ipcq("requeue", "dead", "--group", "nobody", status=MISSING)
+        self.ipcq("requeue", "dead", "-n", "0", status=USAGE)
+
+    def test_purge_of_what_is_parked_needs_a_queue_and_a_group(self):
         self.create("q")
-        self.ipcq("purge", "q", status=USAGE)
         self.ipcq("purge", "missing", "--parked", status=MISSING)
         self.ipcq("purge", "q", "--parked", "--group", "nobody", status=MISSING)
 

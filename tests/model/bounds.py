@@ -153,6 +153,7 @@ NOT_MODELLED = {
     "debit": "one exchange a bucket, and nobody derives anything from it: tests/crash kills at each",
     "quota": "limits, under the endpoint table's mutex; nothing in the ring depends on them: tests/crash kills at each",
     "purge": "one store an entry, under the group's mutex",
+    "back": "a lease, a claim in another queue, an ack: each is modelled, and nothing is in common between two queues",
     "drop.to": "what is counted of what is dropped: tests/crash",
     "drop.count": "what is counted of what is dropped: tests/crash",
     "drop.counted": "what is counted of what is dropped: tests/crash",

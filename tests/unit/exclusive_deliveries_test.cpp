@@ -8,6 +8,7 @@
 #include "core/closing.hpp"
 #include "core/exclusive_consumer.hpp"
 #include "core/parking.hpp"
+#include "core/purge.hpp"
 #include "fixture.hpp"
 
 namespace ipcq::unit {

@@ -98,7 +98,7 @@ struct GroupInfo {
   std::uint64_t dropped_messages = 0;        ///< given up by drop-oldest, or past max_deliveries with drop_after
   std::uint64_t dead_lettered_messages = 0;  ///< moved to the dead-letter queue
   std::uint64_t parked_messages = 0;         ///< now: past max_deliveries, and the dead-letter queue does not take them
-  std::uint64_t purged_messages = 0;         ///< given up by purge_parked
+  std::uint64_t purged_messages = 0;         ///< given up by purge and purge_parked
   std::uint64_t recovered_leases = 0;        ///< leases of the dead that were given back
   double availability = 0;  ///< processing time / attached time of its consumers (a utilisation, 0 to 1 each)
   LatencyInfo queue, transfer, processing, latency;

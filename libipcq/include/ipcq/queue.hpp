@@ -64,6 +64,12 @@ class IPCQ_EXPORT Queue {
   /// how many. Dies the process in here, some of them are. Throws Error{no_such_group}, Error{in_use} while an exclusive
   /// group's consumer lives, Error{timed_out | removed | poisoned}.
   std::uint64_t purge_parked(std::string_view group) const;
+  /// Gives up all messages of a group that were committed before and that no living member has leased, parked ones too; how
+  /// many. Its members, and an open claim of a living producer with what is behind it, keep what they have. Dies the
+  /// process in here, some of them are given up. Throws Error{no_such_group}, Error{in_use} while a living member is attached
+  /// (`force`: while an exclusive group's consumer lives, or leases leave no room in the ledger), Error{timed_out | removed |
+  /// poisoned | damaged}.
+  std::uint64_t purge(std::string_view group, bool force = false) const;
 
   /// End of stream: no new claims from now on; consumers get `closed` when they have drained. Idempotent. With an exclusive
   /// producer attached only that one knows where the stream ends: it tells so at its next claim (refused), commit or abort,

@@ -10,7 +10,7 @@
 #include "core/closing.hpp"
 #include "core/groups.hpp"
 #include "core/ledger.hpp"
-#include "core/parking.hpp"
+#include "core/purge.hpp"
 #include "ipcq/admin.hpp"
 
 namespace ipcq {
@@ -84,6 +84,36 @@ core::GroupId make_group(const Segment& segment, const GroupOptions& options, bo
       segment.fail(Errc::poisoned, "a repair met a state it cannot mend", detail::kHowToMend);
   }
   return id;
+}
+
+[[noreturn]] void fail_to_purge(const Segment& segment, const std::string& group, core::Purged why,
+                                std::uint64_t messages, core::Owner holder) {
+  const std::string so_far = messages == 0 ? "" : " (" + std::to_string(messages) + " messages were purged)";
+  switch (why) {
+    case core::Purged::ok:
+    case core::Purged::no_such_group:
+      break;
+    case core::Purged::has_member:
+      segment.fail(Errc::in_use,
+                   "group '" + group + "' has a living member: " + detail::process_text(segment.view(), holder),
+                   "end it first, or force");
+    case core::Purged::in_use:
+      segment.fail(Errc::in_use,
+                   "the exclusive consumer of group '" + group +
+                       "' lives: " + detail::process_text(segment.view(), holder) + so_far,
+                   "end it first");
+    case core::Purged::too_many_leases:
+      segment.fail(Errc::in_use, "so many leases are open in group '" + group + "' that no more can be purged" + so_far,
+                   "let its members finish some");
+    case core::Purged::timed_out:
+      segment.fail(Errc::timed_out, "a stopped process holds group '" + group + "'" + so_far,
+                   "let it continue, or end it");
+    case core::Purged::poisoned:
+      segment.fail(Errc::poisoned, "a repair met a state it cannot mend" + so_far, detail::kHowToMend);
+    case core::Purged::damaged:
+      segment.fail(Errc::damaged, "group '" + group + "' is in a state that cannot be" + so_far, detail::kHowToMend);
+  }
+  segment.fail(Errc::no_such_group, "there is no group '" + group + "'" + so_far, "");
 }
 
 }  // namespace
@@ -207,21 +237,18 @@ std::uint64_t Queue::purge_parked(std::string_view group) const {
   const std::string name(group);
   std::uint64_t messages = 0;
   core::Owner holder = 0;
-  switch (core::purge_parked(segment_->view(), group_of(*segment_, name), messages, holder)) {
-    case core::Purged::ok:
-      break;
-    case core::Purged::no_such_group:
-      segment_->fail(Errc::no_such_group, "there is no group '" + name + "'", "");
-    case core::Purged::in_use:
-      segment_->fail(
-          Errc::in_use,
-          "the exclusive consumer of group '" + name + "' lives: " + detail::process_text(segment_->view(), holder),
-          "end it first, or make room in the dead-letter queue");
-    case core::Purged::timed_out:
-      segment_->fail(Errc::timed_out, "a stopped process holds group '" + name + "'", "let it continue, or end it");
-    case core::Purged::poisoned:
-      segment_->fail(Errc::poisoned, "a repair met a state it cannot mend", detail::kHowToMend);
-  }
+  const core::Purged purged = core::purge_parked(segment_->view(), group_of(*segment_, name), messages, holder);
+  if (purged != core::Purged::ok) fail_to_purge(*segment_, name, purged, messages, holder);
+  return messages;
+}
+
+std::uint64_t Queue::purge(std::string_view group, bool force) const {
+  segment_->check_alive();
+  const std::string name(group);
+  std::uint64_t messages = 0;
+  core::Owner holder = 0;
+  const core::Purged purged = core::purge(segment_->view(), group_of(*segment_, name), force, messages, holder);
+  if (purged != core::Purged::ok) fail_to_purge(*segment_, name, purged, messages, holder);
   return messages;
 }
 

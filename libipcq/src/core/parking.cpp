@@ -1,8 +1,6 @@
 #include "core/parking.hpp"
 
-#include "core/closing.hpp"
 #include "core/crash_point.hpp"
-#include "core/endpoints.hpp"
 #include "core/event_count.hpp"
 
 namespace ipcq::core {
@@ -76,58 +74,6 @@ Outcome park_exclusive(const View& view, std::uint32_t group, const ExclusiveSta
   row.parked_at.store(state.position, std::memory_order_relaxed);
   IPCQ_CRASH_POINT("park.parked");  // die before → tried again at once by the successor; after → in a second
   return Outcome::ok;
-}
-
-Purged purge_parked(const View& view, GroupId id, std::uint64_t& messages, Owner& holder) noexcept {
-  messages = 0;
-  auto& row = view.group(id.row);
-  const bool exclusive = is_exclusive_group(view, id.row);
-  if (exclusive) {
-    holder = row.owner.load(std::memory_order_acquire);  // A:takeover, with R:takeover
-    if (holder != 0 && judge(view, holder) != Verdict::dead) return Purged::in_use;
-  }
-  bool moved = false;
-  switch (lock_group(view, id.row, os::monotonic_ns() + 100 * kLockPatience_ns, moved)) {
-    case Locked::yes:
-      break;
-    case Locked::timed_out:
-      return Purged::timed_out;
-    case Locked::poisoned:
-      return Purged::poisoned;
-  }
-  Purged purged = Purged::ok;
-  // relaxed: under the mutex.
-  if (!group_is(view, id.row, id.incarnation)) {
-    purged = Purged::no_such_group;
-  } else if (exclusive && row.owner.load(std::memory_order_relaxed) != holder) {
-    holder = row.owner.load(std::memory_order_relaxed);
-    purged = Purged::in_use;  // somebody joined since
-  } else if (exclusive) {
-    const std::uint64_t retired = row.retired.load(std::memory_order_relaxed);
-    const Walk one = walk(view, retired, retired + view.capacity, 1, UINT64_MAX);
-    if (parked_front(row, retired) != Parked::no && one.messages == 1) {
-      messages = 1;
-      row.retired.store(one.end, std::memory_order_release);  // R:retired   (one store: die before or after)
-      IPCQ_CRASH_POINT("purge.done");
-      moved = true;
-    }
-  } else {
-    Ledger ledger(view, id.row);
-    for (std::uint32_t k = 0; k < ledger.in_use(); ++k) {
-      const std::uint32_t number = ledger.at(k);
-      if (word_state(ledger.word(number)) != EntryState::parked) continue;
-      const layout::LedgerEntry& entry = ledger.entry(number);
-      messages +=
-          messages_between(view, entry.begin.load(std::memory_order_relaxed), entry.end.load(std::memory_order_relaxed));
-      ledger.give_up(number);
-      IPCQ_CRASH_POINT("purge.done");  // die here → so many are given up; the statistic lacks them
-    }
-    moved |= ledger.retire();
-  }
-  if (purged == Purged::ok) row.purged_messages.fetch_add(messages, std::memory_order_relaxed);
-  unlock_group(view, id.row);
-  if (moved) publish_retired(view);
-  return purged;
 }
 
 }  // namespace ipcq::core

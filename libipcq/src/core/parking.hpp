@@ -64,14 +64,4 @@ Outcome park_exclusive(const View& view, std::uint32_t group, const ExclusiveSta
   return static_cast<Parked>(row.parked_why.load(std::memory_order_relaxed));
 }
 
-enum class Purged : std::uint8_t {
-  ok,
-  no_such_group,
-  in_use,  // an exclusive group's consumer lives: named in `holder`
-  timed_out,
-  poisoned,
-};
-/// Gives up what is parked in a group; `messages` were. Killed half way, some of it is given up.
-[[nodiscard]] Purged purge_parked(const View& view, GroupId id, std::uint64_t& messages, Owner& holder) noexcept;
-
 }  // namespace ipcq::core

@@ -130,6 +130,49 @@ Operation leaving_an_ephemeral_group() {
   return operation;
 }
 
+// Message 1 came back, 2 is held by a dead member, nobody has had the others; who is attached keeps what he gets.
+Operation purging() {
+  Operation operation = administering(
+      "purge", [](const Queue& queue) { (void)queue.purge("default", true); },
+      [](unsigned reached) {
+        Items left;
+        if (reached == 0) left = {may("1", Handed::before), may("2", Handed::before), may("3-8")};
+        Expectation expected = differ(left, {must("1-8")});
+        expected.groups[0].began_meanwhile = true;
+        if (reached == 1) expected.groups[0].gone_meanwhile = ids("1-8");
+        return expected;
+      });
+  operation.set_up = [](const QueueAt& at) {
+    send_eight(at);
+    const auto consumer = keep(at.open().consumer());
+    ok(lease(*consumer, 1).requeue(), "requeue");
+    const auto first = keep(lease(*consumer, 1));
+    const auto second = keep(lease(*consumer, 1));
+    ok(first->requeue(), "requeue");
+    ::_exit(0);
+  };
+  return operation;
+}
+
+Operation purging_an_exclusive_group() {
+  Operation operation = administering(
+      "purge of an exclusive group", [](const Queue& queue) { (void)queue.purge("default"); },
+      [](unsigned reached) {
+        Items left;
+        if (reached == 0) left = {may("1-8", Handed::either)};
+        return differ(left, {must("1-8")});
+      });
+  operation.queue.groups = {{.name = "default", .consumers = ConsumerMode::exclusive}, {.name = "other"}};
+  operation.set_up = [](const QueueAt& at) {
+    send_eight(at);
+    const auto consumer = keep(at.open().consumer());
+    const auto leased = keep(lease(*consumer, 2));
+    ::_exit(0);
+  };
+  operation.beside = Beside::no;  // others would take over, and refuse it
+  return operation;
+}
+
 Expectation closing(unsigned reached) {
   Expectation expected = all_eight(reached);
   expected.closed = reached == 1 ? Closed::yes : Closed::may;
@@ -171,6 +214,8 @@ void add_administration_operations(std::vector<Operation>& list) {
   list.push_back(adding_a_group("group add, from the newest", Start::newest));
   list.push_back(waking(removing_a_group()));
   list.push_back(leaving_an_ephemeral_group());
+  list.push_back(waking(purging()));
+  list.push_back(purging_an_exclusive_group());
   list.push_back(waking(administering(
       "close", [](const Queue& queue) { queue.close(); }, closing)));
   list.push_back(waking(reopening()));
