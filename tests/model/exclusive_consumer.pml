@@ -4,9 +4,9 @@
  * way. A producer that does not die publishes RECORDS records of one unit, some of them skipped; short of room it passes
  * skipped records for a group whose consumer is dead or absent.
  *
- * What `deliveries` promises here: deaths in a row. 0 only for a message that nobody died with since somebody left in good
- * order; for the message at `retired`, no less than the deaths in a row of those for whom it was the first, and at most one more
- * than it was handed out.
+ * What `deliveries` promises here: not 0 exactly for what was handed out before, and 1 at most behind the front; with one
+ * lease open at a time no less for the front than it was handed out, and no more but for deaths between a count and what ends
+ * it. Whoever dies before his lease is handed out, with `leased_to` stored, counts as well.
  *
  * Bounds: CAPACITY, RECORDS, DEATHS, BIRTHS, REQUEUES; OPEN leases at once.
  */
@@ -34,12 +34,11 @@ Mutex group;
 bit attached[2];
 byte retired, published;
 byte owner_row = NOBODY, owner_inc;                    /* one word: the group's owner */
-byte leased_to, takeover_retired = NOBODY, takeover_count;
+byte leased_to, again_to, takeover_retired = NOBODY, takeover_count;
 byte births = BIRTHS, requeues = REQUEUES;
 bit skipped[RECORDS];
 byte handed[RECORDS];                                  /* ghost: how often handed out */
-byte died_at[RECORDS];                                 /* ghost: deaths with this record the first that was open */
-bit hurt[RECORDS];                                     /* ghost: somebody died having it, and nobody left since */
+byte doubt;                                            /* ghost: deaths that count a delivery which was none */
 bit finished[RECORDS];                                 /* ghost: acked */
 
 #define ABSENT_OR_DEAD(r, i) ((r) == NOBODY || !attached[r] || incarnation[r] != (i) || !life[r])
@@ -53,10 +52,19 @@ byte x;                                                /* scratch */
 inline set_retired(p) {
   d_step { assert(p >= retired && p <= published);
     x = retired;
-    do :: x < p -> assert(skipped[x] || finished[x]); handed[x] = 0; died_at[x] = 0; hurt[x] = 0; finished[x] = 0; skipped[x] = 0; x++ :: else -> break od;
+    do :: x < p -> assert(skipped[x] || finished[x]); handed[x] = 0; finished[x] = 0; skipped[x] = 0; x++ :: else -> break od;
     x = 0;
     retired = p }                                      /* step: R:retired */
 }
+/* The count of the record at p, the front. Until `leased_to` says that nothing is open, a death counts once more. */
+inline count_front(p, n) {
+#ifndef M_POSITION_BEFORE_COUNT
+  if :: takeover_retired != p -> takeover_count = 0 :: else fi;              /* step: xcount.none */
+#endif
+  takeover_retired = p;                                /* step: xcount.position */
+  d_step { takeover_count = n; counting = 1; doubt++ } /* step: xcount.count */
+}
+inline nothing_open(p) { d_step { leased_to = p; if :: counting -> counting = 0; doubt-- :: else fi } }
 inline lock_group() {
   TAKE(group, me);
   group.died = 0                                       /* an exclusive group has nothing to mend */
@@ -90,7 +98,8 @@ end:
 }
 
 proctype Consumer(byte me) {
-  byte r, i, position, one_by_one_to, deliveries, to, first, middle, open, was;
+  byte r, i, position, one_by_one_to, counted_at, deliveries, to, first, middle, open, was, told, told_next;
+  bit counting;
   do
   :: {
        d_step { running[me] = 1; attached[me] = 0; life[me] = 1 };
@@ -112,21 +121,19 @@ proctype Consumer(byte me) {
           fi
        od;
        skip;
-       d_step { position = retired; to = leased_to };  /* step: A:leased_to */
-       if
-       :: r != NOBODY && to > position ->
-          d_step { if :: takeover_retired == position -> was = takeover_count :: else -> was = 0 fi };
-#ifndef M_POSITION_BEFORE_COUNT
-          if :: takeover_retired != position -> takeover_count = 0 :: else fi;        /* step: xcount.none */
+       d_step { position = retired; to = (r != NOBODY && leased_to > retired -> leased_to : retired);   /* step: A:leased_to */
+         was = (takeover_count != 0 && takeover_retired == retired -> takeover_count : (again_to > retired -> 1 : 0));
+         deliveries = (to > retired -> was + 1 : was); was = 0;
+         one_by_one_to = (again_to > to -> again_to : to); to = 0;
+         counted_at = position };
+       if :: deliveries > 0 -> count_front(position, deliveries) :: else fi;
+#ifdef M_AGAIN_TO_LATE
+       nothing_open(position);
 #endif
-          takeover_retired = position;                 /* step: xcount.position */
-          takeover_count = was + 1;                    /* step: xcount.count */
-          d_step { one_by_one_to = to; deliveries = was + 1 }
-       :: else ->
-          leased_to = position;                        /* step: R:leased_to */
-          d_step { one_by_one_to = position; deliveries = 0;
-            x = 0; do :: x < RECORDS -> died_at[x] = 0; hurt[x] = 0; x++ :: else -> break od; x = 0 }
-       fi;
+       again_to = one_by_one_to;                       /* step: xjoin.again_to */
+#ifndef M_AGAIN_TO_LATE
+       nothing_open(position);                         /* step: xjoin.leased_to, R:leased_to */
+#endif
        d_step { owner_row = me; owner_inc = incarnation[me] };      /* step: xjoin.owner, R:takeover */
        GIVE(group);
        d_step { r = 0; i = 0; to = 0; was = 0 };
@@ -146,19 +153,25 @@ proctype Consumer(byte me) {
           to++;                                        /* one message, or two */
           if :: position >= one_by_one_to && COMMITTED(to) -> to++ :: true fi;
 #ifndef M_LEASED_TO_LATE
-          if :: to > leased_to -> leased_to = to :: else fi;        /* step: xconsumer.leased_to, R:leased_to */
+          if :: to > leased_to -> d_step { leased_to = to; counting = 1; doubt++ } :: else fi;        /* step: xconsumer.leased_to, R:leased_to */
 #endif
           d_step {                                     /* handed out, with the deliveries that are told */
             x = position;
-            was = (position < one_by_one_to -> deliveries : 0);
+            was = (position >= one_by_one_to -> 0 : (position == counted_at -> deliveries : 1));
+            if :: counting -> counting = 0; doubt-- :: else fi;
             do
             :: x < to && !skipped[x] ->
-               assert(was > 0 || hurt[x] == 0);
-               if :: x == retired -> assert(was >= died_at[x] && was <= handed[x] + 1) :: else fi;
+               assert(was > 0 || handed[x] == 0);
+               if
+               :: x == retired -> assert(was <= handed[x] + doubt && (OPEN > 1 || was >= handed[x]))
+               :: else -> assert(was <= 1)
+               fi;
+               assert(was == 0 || handed[x] + doubt > 0);
                handed[x]++; x++
             :: x < to && skipped[x] -> x++
             :: x == to -> break
             od;
+            if :: open == 0 -> told = was :: else -> told_next = was fi;
             if :: open == 0 -> first = position; middle = to :: else fi;
             x = 0; was = 0; position = to; open++; to = 0 };
 #ifdef M_LEASED_TO_LATE
@@ -168,12 +181,19 @@ proctype Consumer(byte me) {
           assert(MINE);
           d_step { x = first; do :: x < middle -> finished[x] = 1; x++ :: else -> break od; x = 0; to = middle };
           set_retired(to);                             /* step: xconsumer.retired */
-          d_step { open--; to = 0; if :: open == 0 -> first = 0; middle = 0 :: else -> first = middle; middle = position fi }
+          d_step { open--; to = 0; if :: open == 0 -> first = 0; middle = 0 :: else -> first = middle; middle = position fi; told = told_next; told_next = 0 }
        :: open > 0 && requeues > 0 ->                  /* the oldest is given back, and so all: one at a time from now on */
-          d_step { requeues--;
-            if :: position > one_by_one_to -> one_by_one_to = position :: else fi;
-            deliveries = (first < one_by_one_to && deliveries > 0 -> deliveries + 1 : 1);
-            position = first; open = 0; first = 0; middle = 0 }
+          d_step { requeues--; position = (position > one_by_one_to -> position : one_by_one_to);
+            one_by_one_to = position; counted_at = retired; deliveries = told + 1; told = 0; told_next = 0;
+            open = 0; first = 0; middle = 0; position = retired };
+          count_front(counted_at, deliveries);
+#ifdef M_REQUEUE_AGAIN_LATE
+          nothing_open(counted_at);
+#endif
+          again_to = one_by_one_to;                    /* step: xrequeue.again_to */
+#ifndef M_REQUEUE_AGAIN_LATE
+          nothing_open(counted_at)                     /* step: xrequeue.done */
+#endif
        :: open == 0 && retired == RECORDS -> break
        :: open == 0 && births > 0 -> births--; break   /* leaves, to be followed */
        od;
@@ -184,14 +204,9 @@ proctype Consumer(byte me) {
        attached[me] = 0;                               /* step: detach.cleared */
        goto gone
      } unless { killed[me] };
-     d_step {                                          /* ghosts: what it died of may be any of these */
-       if :: MINE && open > 0 && first == retired -> died_at[first]++ :: else fi;
-       x = first;
-       do :: open > 0 && x < position -> if :: MINE && !skipped[x] && x >= retired -> hurt[x] = 1 :: else fi; x++ :: else -> break od;
-       x = 0 };
      goto dead;
 gone: skip; d_step { killed[me] = 1; last_killed[me] = incarnation[me] };
-dead: skip; d_step { r = 0; i = 0; position = 0; one_by_one_to = 0; deliveries = 0; to = 0; first = 0; middle = 0; open = 0; was = 0 };
+dead: skip; d_step { r = 0; i = 0; position = 0; one_by_one_to = 0; counted_at = 0; deliveries = 0; to = 0; first = 0; middle = 0; open = 0; was = 0; told = 0; told_next = 0; counting = 0 };
      if
      :: !running[me] && retired == RECORDS -> break
      :: atomic { !running[me] && retired < RECORDS -> killed[me] = 0 }
