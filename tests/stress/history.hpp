@@ -6,8 +6,9 @@
 // Likewise a consumer marks each message before and after its ack: of one that was killed between the two, the messages
 // may come again or not.
 //
-// The balance, for each group: committed = acked + dropped. A group that drops nothing acks everything; of one that drops
-// the oldest, what it did not ack is what it says that it dropped.
+// The balance, for each group: committed = acked + dropped + moved to the dead-letter queue + parked. A group that drops
+// nothing acks everything that kills nobody; of one that drops the oldest, what it did not ack is what it says that it
+// dropped. A dead letter was never acked, and never comes again; a message that kills whoever reads it is never acked.
 #pragma once
 
 #include <fcntl.h>
@@ -60,6 +61,9 @@ constexpr std::size_t payload_bytes(Origin origin) noexcept {
   return sizeof(Origin) + (value >> 16) % (most - sizeof(Origin));
 }
 
+/// Whether it kills the consumers that read it, where there are such. Large ones, so that some thirty fill a ring.
+constexpr bool is_poison(Origin origin) noexcept { return key(origin) % 64 == 0 && (key(origin) >> 40) % 8 == 0; }
+
 inline void write_payload(std::span<std::byte> to, Origin origin) {
   std::memcpy(to.data(), &origin, sizeof origin);
   std::uint64_t word = key(origin);
@@ -86,7 +90,7 @@ inline Origin check_payload(std::span<const std::byte> from) {
 }
 
 /// How far a group is with a message.
-enum class Mark : std::uint8_t { unseen, leased, acking, acked };
+enum class Mark : std::uint8_t { unseen, leased, acking, acked, dead_letter };
 
 /// What workers do to themselves; counted, to show that it took place.
 enum class Disturbance : std::uint8_t { exit, quick_exit, exec, fork, vfork, closefrom, thread_end };
@@ -137,6 +141,9 @@ class History {
   [[nodiscard]] std::uint64_t disturbances(std::size_t number) const noexcept {
     return shared_->disturbances[number].load(std::memory_order_relaxed);
   }
+  void count_letter() noexcept { shared_->letters.fetch_add(1, std::memory_order_relaxed); }
+  /// Dead letters, those that came twice counted twice.
+  [[nodiscard]] std::uint64_t letters() const noexcept { return shared_->letters.load(std::memory_order_relaxed); }
   void count_visit() noexcept { shared_->visits.fetch_add(1, std::memory_order_relaxed); }
   [[nodiscard]] std::uint64_t visits() const noexcept { return shared_->visits.load(std::memory_order_relaxed); }
 
@@ -171,6 +178,7 @@ class History {
   struct Groups {
     std::uint32_t count = 2;  ///< the first so many are there
     bool last_drops = false;  ///< the last of them drops the oldest
+    bool poison = false;      ///< some messages kill their consumers
   };
   struct Totals {
     std::uint64_t committed = 0;         ///< messages whose commit is known, and batches in doubt that had been
@@ -178,7 +186,28 @@ class History {
     std::uint64_t in_doubt_acked = 0;    ///< message acks (all groups) in which the consumer died
     std::uint64_t not_acked = 0;         ///< by the group that drops: what it must have dropped
     std::uint64_t may_be_dropped = 0;    ///< of that group: its consumer died in the ack, so dropped or not
+    std::uint64_t dead_letters = 0;      ///< message and group
   };
+  /// What of a group's messages is neither acked nor a dead letter: so it must be parked when the group has drained the
+  /// queue and nobody lives.
+  struct Open {
+    std::uint64_t least = 0;  ///< certainly committed, and its end is not known
+    std::uint64_t most = 0;   ///< with those whose end is in doubt, and letters whose mover died before it was done
+  };
+  [[nodiscard]] Open open_messages(std::uint32_t group) {
+    Open open;
+    for (std::uint32_t producer = 0; producer < kProducers; ++producer) {
+      for (std::uint64_t sequence = 0; sequence < next(producer); ++sequence) {
+        const Mark mark = at(group, {producer, sequence});
+        const bool in_doubt = std::any_of(doubtful_.begin(), doubtful_.end(), [&](const Batch& batch) {
+          return batch.producer == producer && batch.begin <= sequence && sequence < batch.end;
+        });
+        if (!in_doubt && (mark == Mark::unseen || mark == Mark::leased)) ++open.least;
+        if (mark != Mark::acked) ++open.most;
+      }
+    }
+    return open;
+  }
   /// Call when all processes have ended and all groups have drained the queue. Throws if a committed message was not
   /// acked by every group that may not drop it, one was seen that had not been committed, or a batch in doubt was there
   /// in parts.
@@ -229,6 +258,7 @@ class History {
     std::atomic<std::uint64_t> freshest[kGroups][kProducers];
     std::atomic<std::uint64_t> disturbances[kDisturbanceNames.size()];
     std::atomic<std::uint64_t> visits;
+    std::atomic<std::uint64_t> letters;
     std::atomic<std::uint64_t> gaps_used;
     Gap gaps[kGaps];
   };
@@ -274,7 +304,10 @@ class History {
               [&] { return origin.text() + " was committed and never came to group " + std::to_string(group); });
         check(mark != Mark::leased,
               [&] { return origin.text() + " was leased and did not come again to group " + std::to_string(group); });
+        check(!groups.poison || !is_poison(origin) || mark == Mark::dead_letter,
+              [&] { return origin.text() + " kills whoever reads it and was acked by group " + std::to_string(group); });
         if (mark == Mark::acking) ++totals.in_doubt_acked;
+        if (mark == Mark::dead_letter) ++totals.dead_letters;
       }
     }
     return end - begin;

@@ -21,6 +21,9 @@ inline constexpr std::size_t kCapacity = 65536;
 inline constexpr std::uint32_t kSolo = 0, kTeam = 1, kLossy = 2;
 inline constexpr std::array<const char*, History::kGroups> kGroupNames = {"solo", "team", "lossy"};
 inline constexpr std::uint32_t kTeamMembers = 3;
+/// Where messages go that so many consumers died with. Small, and read slowly: some are parked.
+inline constexpr const char* kDead = "dead";
+inline constexpr std::uint32_t kMostDeliveries = 3;
 
 struct Scenario {
   const char* name;
@@ -29,8 +32,9 @@ struct Scenario {
   Overflow overflow = Overflow::block;       ///< of groups 0 and 1
   bool lossy = false;                        ///< group 2 is there
   std::uint32_t visitors = 0;                ///< processes that add and remove groups of their own
+  bool poison = false;                       ///< some messages kill their consumers: there is a dead-letter queue
 
-  [[nodiscard]] History::Groups groups() const noexcept { return {lossy ? 3U : 2U, lossy}; }
+  [[nodiscard]] History::Groups groups() const noexcept { return {lossy ? 3U : 2U, lossy, poison}; }
   [[nodiscard]] std::uint32_t producer_count() const noexcept {
     return producers == ProducerMode::exclusive ? 1 : History::kProducers;
   }
@@ -43,6 +47,10 @@ struct Scenario {
         .ledger_entries = 32,
     };
     if (lossy) options.groups.push_back({.name = kGroupNames[kLossy], .overflow = Overflow::drop_oldest});
+    if (poison) {
+      options.max_deliveries = kMostDeliveries;
+      options.dead_letter = kDead;
+    }
     return options;
   }
 };
@@ -62,6 +70,8 @@ inline constexpr std::array kScenarios = {
     Scenario{.name = "exclusive_producer_a_group_that_drops", .producers = kExclusiveProducer, .lossy = true},
     Scenario{.name = "shared_producers_groups_that_come_and_go", .visitors = 2},
     Scenario{.name = "exclusive_producer_groups_that_come_and_go", .producers = kExclusiveProducer, .visitors = 2},
+    Scenario{.name = "shared_producers_poison_for_shared_groups", .poison = true},
+    Scenario{.name = "shared_producers_poison_for_an_exclusive_group", .solo = kExclusiveConsumer, .poison = true},
 };
 
 inline const Scenario& scenario_named(const std::string& name) {

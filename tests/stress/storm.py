@@ -21,7 +21,7 @@ from pathlib import Path
 
 COLUMNS = [("kills", ["kills"]), ("stops", ["stops"]), ("exits", ["exit", "quick_exit"]), ("exec", ["exec"]),
            ("fork", ["fork", "vfork"]), ("closefrom", ["closefrom"]), ("thread ends", ["thread_end"]),
-           ("group visits", ["visits"]), ("messages", ["messages"]), ("declared", ["dropped"]), ("wrong", ["wrong"])]
+           ("group visits", ["visits"]), ("messages", ["messages"]), ("dropped", ["dropped"]), ("dead letters", ["dead_letters"]), ("wrong", ["wrong"])]
 
 
 def program():

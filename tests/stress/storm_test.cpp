@@ -1,6 +1,6 @@
 // Storm: processes that send and take are killed and stopped at random, end themselves in all sorts of ways, and are
 // started again, for seconds; at the end every committed message has been acked by every group or is among those that a
-// group says it dropped, and nothing else has been seen. tests/stress/storm.py does it for as many kills as one likes.
+// group says it dropped, moved to the dead-letter queue or parked, and nothing else has been seen. tests/stress/storm.py does it for as many kills as one likes.
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <cstdio>
 #include <fstream>
+#include <initializer_list>
 #include <ipcq/ipcq.hpp>
 #include <memory>
 #include <stdexcept>
@@ -32,12 +33,15 @@ namespace {
 /// One of the processes: which role it plays, again and again.
 class Worker {
  public:
-  enum class Kind : std::uint8_t { producer, consumer, visitor };
+  enum class Kind : std::uint8_t { producer, consumer, visitor, letter_reader };
 
   Worker(Kind kind, std::uint32_t number) : kind_(kind), number_(number) {}
 
   void start(const std::string& log, std::uint64_t seed, const Scenario& scenario, bool disturbed) {
-    const ChildRole& role = kind_ == Kind::producer ? kProducer : kind_ == Kind::consumer ? kConsumer : kVisitor;
+    const ChildRole& role = kind_ == Kind::producer   ? kProducer
+                            : kind_ == Kind::consumer ? kConsumer
+                            : kind_ == Kind::visitor  ? kVisitor
+                                                      : kLetterReader;
     process_ = ChildProcess(role, {log, std::to_string(number_), std::to_string(seed), scenario.name,
                                    disturbed ? "disturbed" : "undisturbed"});
   }
@@ -65,12 +69,14 @@ class Stress : public testing::TestWithParam<Scenario> {
     disturbed_ = disturbed;
     history_ = std::make_unique<History>(log_, limit);
     queue_ = std::make_unique<Queue>(Queue::create(kQueue, GetParam().create_options()));
+    if (GetParam().poison) dead_ = std::make_unique<Queue>(Queue::create(kDead, {.capacity_bytes = kCapacity}));
     const auto add = [this](Worker::Kind kind, std::uint32_t number) { workers_.emplace_back(kind, number); };
     for (std::uint32_t number = 0; number < GetParam().producer_count(); ++number) add(Worker::Kind::producer, number);
     add(Worker::Kind::consumer, kSolo);
     for (std::uint32_t i = 0; i < kTeamMembers; ++i) add(Worker::Kind::consumer, kTeam);
     if (GetParam().lossy) add(Worker::Kind::consumer, kLossy);
     for (std::uint32_t number = 0; number < GetParam().visitors; ++number) add(Worker::Kind::visitor, number);
+    if (GetParam().poison) add(Worker::Kind::letter_reader, 0);
     for (Worker& worker : workers_) start(worker);
   }
 
@@ -97,9 +103,15 @@ class Stress : public testing::TestWithParam<Scenario> {
   /// Waits until the producers and visitors have finished, ends the stream, and waits until the consumers have drained it.
   void end() {
     history_->stop();
-    wait_for(false);
+    wait_for({Worker::Kind::producer, Worker::Kind::visitor});
     queue_->close();
-    wait_for(true);
+    wait_for({Worker::Kind::consumer});
+    if (!GetParam().poison || HasFailure()) return;
+    wait_until_no_letter_is_left();
+    expect_that_what_is_open_is_parked();
+    move_what_is_parked();
+    dead_->close();
+    wait_for({Worker::Kind::letter_reader});
   }
 
   History::Totals judge() {
@@ -111,6 +123,7 @@ class Stress : public testing::TestWithParam<Scenario> {
     for (const GroupInfo& group : info.groups) {
       EXPECT_EQ(group.depth_messages, 0U) << group.name;
       EXPECT_TRUE(group.leases.empty()) << group.name;
+      letters_counted_ += group.dead_lettered_messages;
       if (group.overflow != Overflow::drop_oldest) {
         EXPECT_EQ(group.dropped_messages, 0U) << group.name;
         continue;
@@ -120,6 +133,9 @@ class Stress : public testing::TestWithParam<Scenario> {
       EXPECT_LE(group.dropped_messages, totals.not_acked + totals.may_be_dropped);
       dropped_ = group.dropped_messages;
     }
+    // A mover that died behind the copy has not counted it, and one that died before it was done has left it to be moved again.
+    EXPECT_LE(letters_counted_, history_->letters());
+    EXPECT_GE(history_->letters(), totals.dead_letters);
     return totals;
   }
 
@@ -145,6 +161,15 @@ class Stress : public testing::TestWithParam<Scenario> {
     }
   }
 
+  /// Starts workers again that died by themselves.
+  void restart_the_dead() {
+    for (Worker& worker : workers_) {
+      if (!worker.process().running() || !worker.process().wait(std::chrono::milliseconds(0)).in_time()) continue;
+      const Ending ending = worker.process().wait();
+      if (is_in_order(worker, ending)) start(worker);
+    }
+  }
+
   /// Reaps what dead workers have left behind.
   void reap_orphans() {
     std::ifstream children("/proc/thread-self/children");
@@ -157,6 +182,8 @@ class Stress : public testing::TestWithParam<Scenario> {
   std::vector<Worker>& workers() noexcept { return workers_; }
   [[nodiscard]] History& history() noexcept { return *history_; }
   [[nodiscard]] std::uint64_t dropped() const noexcept { return dropped_; }
+  /// When all had drained the queue.
+  [[nodiscard]] std::uint64_t parked() const noexcept { return parked_; }
   Random& random() noexcept { return random_; }
 
  private:
@@ -165,10 +192,10 @@ class Stress : public testing::TestWithParam<Scenario> {
     for (const std::string& line : worker.process().rest_of_reports()) ADD_FAILURE() << line;
   }
 
-  // Consumers, or all others. A worker that has failed leaves others waiting for it: they are told to stop.
-  void wait_for(bool consumers) {
+  // Workers of these kinds. A worker that has failed leaves others waiting for it: they are told to stop.
+  void wait_for(std::initializer_list<Worker::Kind> kinds) {
     const auto is_awaited = [&](Worker& worker) {
-      return (worker.kind() == Worker::Kind::consumer) == consumers && worker.process().running();
+      return std::find(kinds.begin(), kinds.end(), worker.kind()) != kinds.end() && worker.process().running();
     };
     const auto last = std::chrono::steady_clock::now() + ChildProcess::kLong;
     while (std::any_of(workers_.begin(), workers_.end(), is_awaited)) {
@@ -184,7 +211,7 @@ class Stress : public testing::TestWithParam<Scenario> {
         const Ending ending = worker.process().wait();
         if (worker.kind() == Worker::Kind::producer) history_->producer_died(worker.number());
         if (ending.exited_with(0)) continue;
-        if (ending.exited_with(kEndedByItself)) {
+        if (ending.exited_with(kEndedByItself) || (!hangs && died_of_poison(worker, ending))) {
           start(worker);
         } else if (!hangs) {
           report(worker, ending);
@@ -194,14 +221,53 @@ class Stress : public testing::TestWithParam<Scenario> {
     reap_orphans();
   }
 
+  bool died_of_poison(Worker& worker, const Ending& ending) const {
+    return GetParam().poison && worker.kind() == Worker::Kind::consumer && ending.killed_by(SIGKILL);
+  }
+
+  void wait_until_no_letter_is_left() {
+    support::wait_until("all dead letters are read", [this] {
+      restart_the_dead();
+      return dead_->inspect().depth_bytes == 0;
+    });
+  }
+  // The balance, while nobody tries what is parked again.
+  void expect_that_what_is_open_is_parked() {
+    for (const GroupInfo& group : queue_->inspect().groups) {
+      const auto number =
+          static_cast<std::uint32_t>(std::find(kGroupNames.begin(), kGroupNames.end(), group.name) - kGroupNames.begin());
+      const History::Open open = history_->open_messages(number);
+      EXPECT_GE(group.parked_messages, open.least) << group.name;
+      EXPECT_LE(group.parked_messages, open.most) << group.name;
+      EXPECT_EQ(group.depth_messages, group.parked_messages) << group.name;
+      parked_ += group.parked_messages;
+    }
+  }
+  void move_what_is_parked() {
+    support::wait_until("what is parked is moved", [this] {
+      restart_the_dead();
+      std::uint64_t parked = 0;
+      for (const GroupInfo& group : queue_->inspect().groups) {
+        if (group.parked_messages == 0) continue;
+        parked += group.parked_messages;
+        const Lease none = attach_patiently([&] { return queue_->consumer(group.name); }).lease({.deadline = now});
+        EXPECT_FALSE(none) << "a message came behind the end of the stream";
+      }
+      return parked == 0 || HasFailure();
+    });
+  }
+
   support::ScratchDirectory scratch_;
   std::string log_ = scratch_.path() + "/history";
   Random random_;
   bool disturbed_ = false;
   std::unique_ptr<History> history_;
   std::unique_ptr<Queue> queue_;
+  std::unique_ptr<Queue> dead_;
   std::vector<Worker> workers_;
   std::uint64_t dropped_ = 0;
+  std::uint64_t parked_ = 0;
+  std::uint64_t letters_counted_ = 0;
 };
 
 class Storm : public Stress {
@@ -211,6 +277,7 @@ class Storm : public Stress {
     const auto last = Clock::now() + duration;
     while (Clock::now() < last && !HasFailure()) {
       std::this_thread::sleep_for(std::chrono::microseconds(random()() % 4000));
+      if (GetParam().poison) restart_the_dead();
       Worker& worker = workers()[random()() % workers().size()];
       if (random()() % 4 == 0) {
         stop_for_a_while(worker);
@@ -263,10 +330,13 @@ TEST_P(Storm, every_committed_message_is_acked_by_every_group_or_declared_and_no
   record("doubtful_batches", totals.doubtful_batches);
   record("acks_in_doubt", totals.in_doubt_acked);
   record("dropped", dropped());
+  record("dead_letters", totals.dead_letters);
+  record("parked", parked());
   record("visits", history().visits());
   record("drained_ms", static_cast<std::uint64_t>(drained.count()));
   std::printf("\n");
   EXPECT_GT(totals.committed, 0U);
+  EXPECT_EQ(totals.dead_letters > 0, GetParam().poison);
   EXPECT_EQ(dropped() > 0, GetParam().lossy) << "a slow group that drops the oldest, and nobody else, drops";
 }
 

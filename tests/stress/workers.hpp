@@ -1,6 +1,7 @@
 // The workers of the stress tests: producers that do everything a producer may, consumers that check everything they get.
 #pragma once
 
+#include <signal.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -242,11 +243,13 @@ class CheckingConsumer : WorkerBase {
       std::atomic<Mark>& mark = history().mark(number(), origin);
       const Mark before = mark.load(std::memory_order_acquire);
       check(before != Mark::acked, [&] { return origin.text() + " was acked and came again"; });
+      check(before != Mark::dead_letter, [&] { return origin.text() + " is a dead letter and came again"; });
       check(lease.deliveries() > 0 || exclusive_ || before == Mark::unseen,
             [&] { return origin.text() + " came again and says that it came for the first time"; });
       mark.store(Mark::leased, std::memory_order_release);
       // The exclusive consumer's successor starts again where the dead one had acked: new is what nobody has seen.
       if (exclusive_ ? before == Mark::unseen : lease.deliveries() == 0) check_fresh(message, origin);
+      if (scenario().poison && is_poison(origin)) ::kill(::getpid(), SIGKILL);
       messages.push_back(origin);
     }
     check(messages.size() == lease.size(), [&] {
@@ -310,6 +313,52 @@ class CheckingConsumer : WorkerBase {
 inline const ChildRole kConsumer("stress consumer", [](Child& self) {
   CheckingConsumer consumer(self, kConsumer);
   Disturber::in_threads([&] { return consumer.run(); });
+  return 0;
+});
+
+/// Takes dead letters until their queue is closed and drained; slowly, so that it is full at times.
+class LetterReader : WorkerBase {
+ public:
+  LetterReader(Child& self, const ChildRole& role)
+      : WorkerBase(self, role), consumer_(attach_patiently([] { return Queue::open(kDead).consumer(); })) {}
+
+  bool run() {
+    while (true) {
+      Lease lease =
+          consumer_.lease({.max_messages = 1 + static_cast<std::uint32_t>(random()() % 2), .deadline = kLookUp});
+      if (lease.outcome() == Outcome::closed) return true;
+      if (!lease) continue;
+      for (const Message& message : lease) read(message);
+      if (disturb()) return false;
+      expect_ok(lease.ack(), "ack of a dead letter");
+      if (!history().stopped()) ::usleep(static_cast<useconds_t>(random()() % 400'000));
+    }
+  }
+
+ private:
+  void read(const Message& message) {
+    const std::optional<DeadLetter> letter = dead_letter(message);
+    check(letter.has_value(), [] { return std::string("an ordinary message in the dead-letter queue"); });
+    const Origin origin = check_payload(letter->payload);
+    check(letter->queue == kQueue, [&] { return origin.text() + " comes from " + std::string(letter->queue); });
+    check(letter->deliveries >= kMostDeliveries, [&] {
+      return origin.text() + " is a dead letter after " + std::to_string(letter->deliveries) + " deliveries";
+    });
+    const auto group = static_cast<std::uint32_t>(std::find(kGroupNames.begin(), kGroupNames.end(), letter->group) -
+                                                  kGroupNames.begin());
+    std::atomic<Mark>& mark = history().mark(group, origin);
+    check(mark.load(std::memory_order_acquire) != Mark::acked,
+          [&] { return origin.text() + " was acked and is a dead letter"; });
+    mark.store(Mark::dead_letter, std::memory_order_release);
+    history().count_letter();
+  }
+
+  Consumer consumer_;
+};
+
+inline const ChildRole kLetterReader("stress reader of dead letters", [](Child& self) {
+  LetterReader reader(self, kLetterReader);
+  Disturber::in_threads([&] { return reader.run(); });
   return 0;
 });
 
