@@ -46,7 +46,8 @@ class Hello(QueueTest):
 
 
 class Output(QueueTest):
-    RUN_HERE = {"hello_producer", "hello_consumer", "consumer_groups", "batch_processing", "stream_processing"}
+    RUN_HERE = {"hello_producer", "hello_consumer", "consumer_groups", "batch_processing", "stream_processing",
+                "flow_control"}
 
     def check_output(self, name):
         out, _ = self.run_program("example-" + name.replace("_", "-"))
@@ -61,6 +62,9 @@ class Output(QueueTest):
 
     def test_a_stream_of_several_producers_arrives_in_time_order(self):
         self.check_output("stream_processing")
+
+    def test_producers_wait_for_their_turn_and_one_that_may_not_is_told_how_long(self):
+        self.check_output("flow_control")
 
     def test_an_example_can_be_run_again(self):
         for _ in range(3):
