@@ -1,5 +1,6 @@
 // ipcq create: makes a queue.
 #include <array>
+#include <chrono>
 #include <cstdint>
 #include <limits>
 #include <string>
@@ -39,6 +40,8 @@ constexpr std::array kOptions{
     kByteRateOption,
     kBurstOption,
     kByteBurstOption,
+    Option{"ephemeral", nullptr, "'ipcq gc' and ipcqd remove it once it is drained and nobody is attached any more"},
+    Option{"grace", "DURATION", "how long nobody must have been attached for that, in whole seconds (30s)"},
     Option{"timestamps", "on|off", "enqueue times (on)"},
     Option{"metrics", "on|off", "latency histograms (on)"},
     Option{"alignment", "SIZE", "of each payload: a power of two, 16 to 4096 (16)"},
@@ -79,6 +82,13 @@ CreateOptions create_options(const Arguments& arguments) {
   }
   options.drop_after = arguments.has("drop-after");
   options.quota = quota_of(arguments);
+  if (arguments.has("ephemeral")) options.lifetime = Lifetime::ephemeral;
+  if (const auto text = arguments.value("grace")) {
+    if (!arguments.has("ephemeral")) throw UsageError("--grace is for a queue that is --ephemeral");
+    const std::chrono::nanoseconds grace = parse_duration("--grace", *text);
+    options.grace = std::chrono::duration_cast<std::chrono::seconds>(grace);
+    if (options.grace != grace) throw UsageError("--grace: whole seconds, not '" + *text + "'");
+  }
   if (const auto text = arguments.value("timestamps")) options.timestamps = parse_switch("--timestamps", *text);
   if (const auto text = arguments.value("metrics")) options.metrics = parse_switch("--metrics", *text);
   if (const auto text = arguments.value("alignment")) {

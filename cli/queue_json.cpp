@@ -82,6 +82,8 @@ Json settings_json(const QueueInfo& info) {
   json["max_deliveries"] = info.max_deliveries;
   json["dead_letter"] = info.dead_letter.empty() ? Json(nullptr) : Json(info.dead_letter);
   json["drop_after"] = info.drop_after;
+  json["lifetime"] = to_string(info.lifetime);
+  json["grace_ns"] = info.lifetime == Lifetime::ephemeral ? Json(info.grace_ns) : Json(nullptr);
   json["type"] = info.type;
   json["alignment_bytes"] = info.alignment_bytes;
   json["timestamps"] = info.timestamps;

@@ -26,6 +26,10 @@ std::vector<std::pair<std::string, std::string>> settings_text(const QueueInfo& 
                        "at most " + std::to_string(info.max_deliveries) + " a group, then " +
                            (info.drop_after ? "dropped" : "to queue '" + printable(info.dead_letter) + "'"));
   }
+  if (info.lifetime == Lifetime::ephemeral) {
+    lines.emplace_back("lifetime", "ephemeral: removed once it is drained and nobody has been attached for " +
+                                       format_duration(info.grace_ns));
+  }
   if (!info.type.empty()) lines.emplace_back("type", printable(info.type));
   return lines;
 }

@@ -105,7 +105,7 @@ class MistakeTest(CliTest):
         self.assertIn("'--capacity'", self.refused("--capacity", "1M", "create", "q"))
 
     def test_options_of_features_that_do_not_exist_are_unknown(self):
-        for option in ["--grace=30s", "--ephemeral"]:
+        for option in ["--delay=30s", "--ttl=1h"]:
             with self.subTest(option=option):
                 self.assertIn("there is no option", self.refused("create", "q", option))
 

@@ -175,7 +175,7 @@ Tables structs() {
         {IPCQ_FIELD(EndpointRow, state), IPCQ_FIELD(EndpointRow, incarnation), IPCQ_FIELD(EndpointRow, pid),
          IPCQ_FIELD(EndpointRow, uid), IPCQ_FIELD(EndpointRow, start_time), IPCQ_FIELD(EndpointRow, kind),
          IPCQ_FIELD(EndpointRow, group), IPCQ_FIELD(EndpointRow, group_incarnation), IPCQ_FIELD(EndpointRow, flags),
-         IPCQ_FIELD(EndpointRow, attached_ns), IPCQ_FIELD(EndpointRow, image), IPCQ_FIELD(EndpointRow, reserved0),
+         IPCQ_FIELD(EndpointRow, attached_ns), IPCQ_FIELD(EndpointRow, image), IPCQ_FIELD(EndpointRow, left_ns),
          IPCQ_FIELD(EndpointRow, open_claim), IPCQ_FIELD(EndpointRow, reserved1), IPCQ_FIELD(EndpointRow, produced),
          IPCQ_FIELD(EndpointRow, consumed), IPCQ_FIELD(EndpointRow, base)}}},
       {"GroupRow",

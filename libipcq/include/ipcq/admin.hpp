@@ -3,6 +3,7 @@
 
 #include <sys/types.h>
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -127,6 +128,8 @@ struct QueueInfo {
   std::uint32_t max_deliveries = 0;  ///< 0: without limit
   std::string dead_letter;           ///< the queue that gets messages past it; empty: none
   bool drop_after = false;           ///< they are dropped instead
+  Lifetime lifetime = Lifetime::persistent;
+  std::uint64_t grace_ns = 0;  ///< of an ephemeral queue
   std::uint32_t endpoints_max = 0, groups_max = 0, ledger_entries = 0;
   bool closed = false, removed = false, poisoned = false;
   std::uint64_t claim_position = 0;
@@ -185,6 +188,41 @@ IPCQ_EXPORT void remove(std::string_view name, const RemoveOptions& options = {}
 /// The same. Without this overload `using namespace ipcq; remove("orders")` would silently be the C library's remove(3);
 /// so it is ambiguous, and asks to be qualified.
 inline void remove(const char* name, const RemoveOptions& options = {}) { remove(std::string_view(name), options); }
+
+struct CleanOptions {
+  std::vector<std::string> names{};  ///< only these; empty: all of the directory
+  bool with_messages = false;        ///< ephemeral queues among `names` go with what they hold: needs names
+  std::optional<std::chrono::nanoseconds> grace{};  ///< in place of each ephemeral queue's own, and of 30 s for a leftover
+  bool dry_run = false;                             ///< say what would be done, and change nothing
+  std::string directory{};
+};
+enum class Cleaned : std::uint8_t {
+  removed,           ///< an ephemeral queue that nobody needs
+  removal_finished,  ///< a queue whose remover died half way
+  leftover_removed,  ///< the unfinished file of a creator that died (only where the file system has no O_TMPFILE)
+  kept,
+};
+/// What became of one file, or with dry_run would become of it.
+struct CleanAction {
+  std::string name;  ///< of the queue; of a leftover, its file's
+  std::string path;
+  Cleaned what = Cleaned::kept;
+  std::string reason;  ///< why: "drained, and nobody has been attached for 31 s"
+  /// If kept: after how long it is worth asking again; nothing: not before somebody attaches, or drains it.
+  std::optional<std::chrono::nanoseconds> again_in{};
+};
+/// Removes what nobody needs, of files that belong to the caller's effective uid (also root's): ephemeral queues, once they
+/// are drained and nobody has been attached for the grace time; queues whose removal was broken off; unfinished files of
+/// dead creators. A persistent queue never goes, and one with unacked messages only by name and with with_messages.
+/// Tells of what goes, and of ephemeral queues and leftovers that stay; of every one of `names`.
+/// Recovers ephemeral queues first, as ipcq::recover; their locks are tried for milliseconds each. Several cleaners at once,
+/// and processes that attach meanwhile, are safe: a queue goes under the locks of remove(), after a second look under them,
+/// and a name only if it still is that file. Dies the process in here, each queue is there or removed, or its removal is
+/// finished by whoever comes next.
+/// Throws Error{invalid_option} (with_messages without names), Error{invalid_name}; of a named queue what Queue::open throws,
+/// and Error{untrusted_owner} if it belongs to another uid; Error{no_such_queue} if there is no such directory,
+/// Error{permission_denied}, Error{system}. Of queues not named such errors are passed over.
+IPCQ_EXPORT std::vector<CleanAction> clean(const CleanOptions& options = {});
 
 /// The directory that `options.directory` means: itself, or IPCQ_DIR, or /dev/shm.
 [[nodiscard]] IPCQ_EXPORT std::string resolve_directory(const std::string& directory);

@@ -11,3 +11,4 @@
 #include "ipcq/queue.hpp"        // IWYU pragma: export
 #include "ipcq/quota.hpp"        // IWYU pragma: export
 #include "ipcq/repair.hpp"       // IWYU pragma: export
+#include "ipcq/watch.hpp"        // IWYU pragma: export

@@ -3,6 +3,7 @@
 
 #include <sys/types.h>
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -28,7 +29,7 @@ enum class Start : std::uint8_t {
 };
 enum class Lifetime : std::uint8_t {
   persistent,  ///< stays until removed
-  ephemeral,   ///< a group that goes with its last member
+  ephemeral,   ///< a group that goes with its last member; a queue that is cleaned away (CreateOptions::grace)
 };
 /// How a call waits: spin (a core, lowest latency), adaptive (spin about 20 us, then sleep), sleep (at once).
 enum class WaitStrategy : std::uint8_t { spin, adaptive, sleep };
@@ -85,10 +86,13 @@ struct CreateOptions {
   /// The queue, in the same directory, that gets messages past max_deliveries, with their origin (ipcq/dead_letter.hpp).
   /// It need not exist yet, and must not be the queue itself. While it cannot take a message, that one is parked.
   std::string dead_letter{};
-  bool drop_after = false;              ///< messages past max_deliveries are dropped instead, and counted
-  Quota quota{};                        ///< the creator's, of all producers together (ipcq/quota.hpp)
-  Quota producer_quota{};               ///< the creator's, of each producer
-  std::string directory{};              ///< as OpenOptions
+  /// ephemeral: ipcq::clean (ipcq gc, ipcqd) removes the queue once it is drained and nobody has been attached for `grace`.
+  Lifetime lifetime = Lifetime::persistent;
+  std::chrono::seconds grace{30};  ///< of an ephemeral queue, 0 to 10^9; after a death, from when the death is found
+  bool drop_after = false;         ///< messages past max_deliveries are dropped instead, and counted
+  Quota quota{};                   ///< the creator's, of all producers together (ipcq/quota.hpp)
+  Quota producer_quota{};          ///< the creator's, of each producer
+  std::string directory{};         ///< as OpenOptions
   std::vector<uid_t> trusted_owners{};  ///< as OpenOptions
 };
 

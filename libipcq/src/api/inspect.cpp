@@ -396,6 +396,9 @@ QueueInfo inspect_segment(const Segment& segment) {
   info.max_deliveries = header.max_deliveries;
   info.dead_letter = header.dead_letter;
   info.drop_after = header.drop_after != 0;
+  info.lifetime =
+      header.lifetime == static_cast<std::uint8_t>(Lifetime::ephemeral) ? Lifetime::ephemeral : Lifetime::persistent;
+  info.grace_ns = std::uint64_t{header.grace_s} * 1'000'000'000;
   info.endpoints_max = view.endpoints_max;
   info.groups_max = view.groups_max;
   info.ledger_entries = view.ledger_entries;

@@ -52,11 +52,12 @@ void look_at_frozen(const detail::Place& place, const OpenOptions& options, Queu
   summary.living = detail::count_living(file.fd.get(), file.header);
 }
 
-QueueSummary summary_of(const std::string& directory, const std::string& file_name, const OpenOptions& options) {
+QueueSummary summary_of(const std::string& directory, const std::string& name, const OpenOptions& options) {
   QueueSummary summary;
-  summary.path = directory + (directory.back() == '/' ? "" : "/") + file_name;
-  summary.leftover = file_name.rfind(detail::kLeftoverPrefix, 0) == 0;
-  summary.name = summary.leftover ? file_name : file_name.substr(detail::kFilePrefix.size());
+  summary.leftover = name.rfind(detail::kLeftoverPrefix, 0) == 0;
+  summary.name = name;
+  summary.path = directory + (directory.back() == '/' ? "" : "/") +
+                 (summary.leftover ? "" : std::string(detail::kFilePrefix)) + name;
   struct stat info {};
   if (::lstat(summary.path.c_str(), &info) == 0) {
     summary.owner = info.st_uid;
@@ -85,8 +86,7 @@ QueueSummary summary_of(const std::string& directory, const std::string& file_na
 
 }  // namespace
 
-std::vector<QueueSummary> list(const OpenOptions& options) {
-  const std::string directory = resolve_directory(options.directory);
+std::vector<std::string> detail::names_in(const std::string& directory) {
   const std::unique_ptr<DIR, int (*)(DIR*)> entries(::opendir(directory.c_str()), &::closedir);
   if (entries == nullptr) {
     const Errc code = errno == EACCES                       ? Errc::permission_denied
@@ -94,18 +94,28 @@ std::vector<QueueSummary> list(const OpenOptions& options) {
                                                             : Errc::system;
     throw Error(code, "directory " + directory + " cannot be listed; make it, or name another (--dir, IPCQ_DIR)", errno);
   }
-  std::vector<QueueSummary> summaries;
+  std::vector<std::string> names;
   // NOLINTNEXTLINE(concurrency-mt-unsafe): the stream is this call's own
   while (const dirent* entry = ::readdir(entries.get())) {
     const std::string file_name = entry->d_name;
-    const bool queue =
-        file_name.rfind(detail::kFilePrefix, 0) == 0 && is_valid_name(file_name.substr(detail::kFilePrefix.size()));
-    if (!queue && file_name.rfind(detail::kLeftoverPrefix, 0) != 0) continue;
-    QueueSummary summary = summary_of(directory, file_name, options);
+    if (file_name.rfind(kLeftoverPrefix, 0) == 0) {
+      names.push_back(file_name);
+    } else if (file_name.rfind(kFilePrefix, 0) == 0 && is_valid_name(file_name.substr(kFilePrefix.size()))) {
+      names.push_back(file_name.substr(kFilePrefix.size()));
+    }
+  }
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+std::vector<QueueSummary> list(const OpenOptions& options) {
+  const std::string directory = resolve_directory(options.directory);
+  std::vector<QueueSummary> summaries;
+  for (const std::string& name : detail::names_in(directory)) {
+    QueueSummary summary = summary_of(directory, name, options);
     if (summary.problem == Errc::no_such_queue) continue;  // removed while we looked
     summaries.push_back(std::move(summary));
   }
-  std::sort(summaries.begin(), summaries.end(), [](const auto& a, const auto& b) { return a.name < b.name; });
   return summaries;
 }
 

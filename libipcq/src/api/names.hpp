@@ -3,6 +3,7 @@
 
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "ipcq/error.hpp"
 
@@ -14,6 +15,10 @@ inline constexpr std::string_view kLeftoverPrefix = ".ipcq-new.";
 
 /// The queue's file. Throws Error{invalid_name}.
 [[nodiscard]] std::string path_of(const std::string& directory, std::string_view name);
+
+/// Names of the directory's queues, and the file names of leftovers, by name. Throws Error{no_such_queue |
+/// permission_denied | system}.
+[[nodiscard]] std::vector<std::string> names_in(const std::string& directory);
 
 /// Throws Error{code}: "queue 'NAME' (PATH): WHAT; TO_DO".
 [[noreturn]] void fail(Errc code, std::string_view name, std::string_view path, std::string_view what,

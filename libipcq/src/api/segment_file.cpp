@@ -197,6 +197,8 @@ os::UniqueFd make_file(const Place& place, std::uint64_t bytes, std::string& tem
     temporary =
         place.directory + "/" + std::string(kLeftoverPrefix) + std::to_string(::getpid()) + "." + std::to_string(number);
     fd.reset(::open(temporary.c_str(), O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
+    // Says that its creator is at work, to who cleans up; of a finished queue nobody asks for this byte.
+    if (fd) os::lock_bytes(fd.get(), kCreatorByte, 1);
   }
   if (!fd) {
     switch (errno) {

@@ -47,6 +47,9 @@ enum class Depth : std::uint8_t {
 /// `temporary` is its name where O_TMPFILE does not exist, else empty.
 [[nodiscard]] os::UniqueFd make_file(const Place& place, std::uint64_t bytes, std::string& temporary);
 
+/// Locked by the creator of a file that has a temporary name.
+inline constexpr std::uint64_t kCreatorByte = 0;
+
 /// Gives the finished file its name. False if the name is taken. Throws Error.
 [[nodiscard]] bool link_file(const Place& place, int fd, const std::string& temporary);
 

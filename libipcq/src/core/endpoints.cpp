@@ -3,7 +3,10 @@
 #include <sys/random.h>
 #include <unistd.h>
 
+#include <algorithm>
+
 #include "core/crash_point.hpp"
+#include "core/event_count.hpp"
 #include "core/producer_side.hpp"
 #include "core/quota_table.hpp"
 #include "os/life_lock.hpp"
@@ -13,6 +16,13 @@ namespace {
 
 constexpr auto kFree = static_cast<std::uint32_t>(layout::RowState::free);
 constexpr auto kAttached = static_cast<std::uint32_t>(layout::RowState::attached);
+
+// When it was, before it is free: who looks how long nobody has lived here must not find a row free that seems never used.
+void free_row(layout::EndpointRow& row) noexcept {
+  // relaxed: published by the state.
+  row.left_ns.store(static_cast<std::uint64_t>(os::monotonic_ns()), std::memory_order_relaxed);
+  row.state.store(kFree, std::memory_order_release);  // R:row
+}
 
 }  // namespace
 
@@ -149,8 +159,8 @@ AttachResult attach(const View& view, int life_fd, const AttachRequest& request,
 void detach(const View& view, Owner owner) noexcept {
   auto& row = view.row(owner_row(owner));
   if (owner_of_row(view, owner_row(owner)) != owner) return;  // judged dead meanwhile; the row is another's
-  // One store: the owner holds nothing, and the lock goes with its descriptor   (die before or after → a free row)
-  row.state.store(kFree, std::memory_order_release);  // R:row
+  // One store counts: the owner holds nothing, and the lock goes with its descriptor   (die before or after → a free row)
+  free_row(row);
   IPCQ_CRASH_POINT("detach.cleared");
 }
 
@@ -159,15 +169,49 @@ bool free_row_of_dead(const View& view, Owner owner) noexcept {
   if (lock_table(view, 0) != Locked::yes) return false;
   auto& row = view.row(owner_row(owner));
   // The caller's verdict is final for this incarnation: only a row that still names it is freed.
-  if (owner_of_row(view, owner_row(owner)) == owner) row.state.store(kFree, std::memory_order_release);  // R:row
+  if (owner_of_row(view, owner_row(owner)) == owner) free_row(row);
   IPCQ_CRASH_POINT("recover.row_freed");  // die here → whole
   view.side().table_lock.mutex.unlock();
   return true;
 }
 
+Revoked revoke(const View& view, Owner owner) noexcept {
+  // Rows are taken under the table's mutex, which also clears the flag: so no successor in the row loses its right.
+  switch (lock_table(view, 0)) {
+    case Locked::yes:
+      break;
+    case Locked::timed_out:
+      return Revoked::timed_out;
+    case Locked::poisoned:
+      return Revoked::poisoned;
+  }
+  auto& row = view.row(owner_row(owner));
+  const bool there = attached_owner(view, owner_row(owner)) == owner &&
+                     row.kind.load(std::memory_order_relaxed) ==
+                         static_cast<std::uint32_t>(layout::RowKind::producer);  // relaxed: A:row
+  // One store   (die before or after; a sleeper whose wake was not made looks at its next backstop)
+  // relaxed: a claim that has looked may still pass; a sleeper looks again after the wake that follows.
+  if (there) row.flags.fetch_or(layout::kRevoked, std::memory_order_relaxed);
+  unlock_table(view);
+  if (!there) return Revoked::nobody;
+  publish_fenced(view.side().space);
+  publish_fenced(quota_event(view));
+  return Revoked::yes;
+}
+
 void mend_table(const View& view) noexcept {
   auto& mutex = view.side().table_lock.mutex;
   if (mutex.holder_died() && lock_table(view, 0) == Locked::yes) mutex.unlock();
+}
+
+std::uint64_t last_lived_ns(const View& view) noexcept {
+  std::uint64_t last = 0;
+  for (std::uint32_t i = 0; i < view.endpoints_max; ++i) {
+    const auto& row = view.row(i);
+    // relaxed: figures that are right by themselves.
+    last = std::max({last, row.left_ns.load(std::memory_order_relaxed), row.attached_ns.load(std::memory_order_relaxed)});
+  }
+  return last;
 }
 
 void free_rows_of_earlier_images(const View& view) noexcept {

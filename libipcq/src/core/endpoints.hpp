@@ -51,8 +51,16 @@ bool free_row_of_dead(const View& view, Owner owner) noexcept;
 [[nodiscard]] Locked lock_table(const View& view, std::int64_t call_deadline_ns) noexcept;
 inline void unlock_table(const View& view) noexcept { view.side().table_lock.mutex.unlock(); }
 
+enum class Revoked : std::uint8_t { yes, nobody, timed_out, poisoned };
+/// Takes the right to claim of a producer that is attached; wakes it.
+[[nodiscard]] Revoked revoke(const View& view, Owner owner) noexcept;
+
 /// Locks the endpoint table once if its holder died, so that the kernel's mark goes.
 void mend_table(const View& view) noexcept;
+
+/// CLOCK_MONOTONIC of the last moment at which an endpoint is known to have lived: the last one's detach, or when recovery
+/// found it dead, or an attach. 0: nobody was ever attached. While somebody is attached it says nothing.
+[[nodiscard]] std::uint64_t last_lived_ns(const View& view) noexcept;
 
 /// A number of this program image, drawn once.
 [[nodiscard]] std::uint64_t own_image() noexcept;

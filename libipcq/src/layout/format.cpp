@@ -84,6 +84,8 @@ int format(std::byte* control, const Plan& plan) noexcept {
   std::strncpy(header->type, plan.type.c_str(), kTypeBytes - 1);
   header->max_deliveries = plan.max_deliveries;
   header->drop_after = plan.drop_after ? 1 : 0;
+  header->lifetime = plan.lifetime;
+  header->grace_s = plan.grace_s;
   std::strncpy(header->dead_letter, plan.dead_letter.c_str(), kNameBytes - 1);
 
   auto* side = new (control + kSideOffset) Side{};

@@ -29,6 +29,8 @@ struct Plan {
   std::uint32_t max_deliveries = 0;
   bool drop_after = false;
   std::string dead_letter;
+  std::uint8_t lifetime = 0;
+  std::uint32_t grace_s = 0;
   std::uint32_t owner_uid = 0;
   os::Namespaces namespaces;
   std::uint64_t created_unix_ns = 0;

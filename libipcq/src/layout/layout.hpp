@@ -212,7 +212,7 @@ struct alignas(kCacheLine) EndpointRow {
   AtomicU32 flags;        // kRevoked, kLimited
   AtomicU64 attached_ns;  // CLOCK_MONOTONIC
   AtomicU64 image;        // a random number of the program image: after exec the same process is another owner
-  std::uint64_t reserved0;
+  AtomicU64 left_ns;      // CLOCK_MONOTONIC when the row was last freed; 0: never
   // The claim's line, written by the producer at every claim.
   alignas(kCacheLine) AtomicU64 open_claim;  // where to look for an open claim of this row
   std::uint64_t reserved1[7];
@@ -232,6 +232,7 @@ static_assert(offsetof(EndpointRow, group_incarnation) == 32);
 static_assert(offsetof(EndpointRow, flags) == 36);
 static_assert(offsetof(EndpointRow, attached_ns) == 40);
 static_assert(offsetof(EndpointRow, image) == 48);
+static_assert(offsetof(EndpointRow, left_ns) == 56);
 static_assert(offsetof(EndpointRow, open_claim) == 64);
 static_assert(offsetof(EndpointRow, produced) == 128);
 static_assert(offsetof(EndpointRow, consumed) == 192);

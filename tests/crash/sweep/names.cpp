@@ -64,6 +64,11 @@ Step naming(Naming what, const QueueAt& at) {
       case Naming::remove:
         ipcq::remove(std::string_view(at.name), {.directory = at.directory});
         break;
+      case Naming::clean:
+      case Naming::clean_full:
+      case Naming::clean_removed:
+        (void)ipcq::clean({.grace = std::chrono::nanoseconds(0), .directory = at.directory});
+        break;
     }
     progress.reached = 1;
   };
@@ -87,11 +92,28 @@ void refuse_unnamed_files() {
     throw std::system_error(errno, std::generic_category(), "seccomp");
 }
 
-bool exists_before(Naming what) noexcept { return what == Naming::open || what == Naming::remove; }
+bool exists_before(Naming what) noexcept { return what >= Naming::open; }
+bool removes(Naming what) noexcept {
+  return what == Naming::remove || what == Naming::clean || what == Naming::clean_removed;
+}
+// Messages that whoever finds the queue finds in it.
+bool holds_messages(Naming what) noexcept { return exists_before(what) && what != Naming::clean; }
 
-void make(const QueueAt& at) {
-  (void)Queue::create(at.name, options_in(at.directory));
+void make(const QueueAt& at, Naming what) {
+  CreateOptions options = options_in(at.directory);
+  if (what == Naming::clean || what == Naming::clean_full) options.lifetime = Lifetime::ephemeral;
+  (void)Queue::create(at.name, options);
   send_eight(at);
+  if (what == Naming::clean) {
+    const auto consumer = keep(at.open().consumer());  // attached when this process ends
+    ok(lease(*consumer, 8).ack(), "ack");
+  }
+  if (what == Naming::clean_removed) {
+    std::fstream file(at.path(), std::ios::in | std::ios::out | std::ios::binary);
+    const std::uint32_t flags = layout::flag::kRemoved;
+    file.seekp(offsetof(layout::FrozenHeader, flags));
+    file.write(reinterpret_cast<const char*>(&flags), sizeof flags);
+  }
 }
 
 // In a process of its own, so that a child that forks later inherits no mapping.
@@ -218,8 +240,9 @@ void check(const QueueAt& at, Naming what, bool returned) {
     require(::lstat(at.path().c_str(), &info) != 0, "there is no such queue, and its name is taken");
   }
   if (what == Naming::open) require(there, "opening removed it");
-  if (returned) require(there == (what != Naming::remove), "what had returned had not happened");
-  const Items items = there && exists_before(what) ? Items{must("1-8")} : Items{};
+  if (what == Naming::clean_full) require(there, "cleaning removed messages");
+  if (returned) require(there == !removes(what), "what had returned had not happened");
+  const Items items = there && holds_messages(what) ? Items{must("1-8")} : Items{};
   if (!there) (void)Queue::open_or_create(at.name, options_in(at.directory));
   (void)survive(at, Mode::recover, {{{"default", items, false, 0, false}}, Closed::no});
 }
@@ -227,8 +250,14 @@ void check(const QueueAt& at, Naming what, bool returned) {
 }  // namespace
 
 const char* name_of(Naming what) noexcept {
-  constexpr const char* kNames[] = {"create", "create where O_TMPFILE is missing", "open_or_create of a new queue",
-                                    "open", "remove"};
+  constexpr const char* kNames[] = {"create",
+                                    "create where O_TMPFILE is missing",
+                                    "open_or_create of a new queue",
+                                    "open",
+                                    "remove",
+                                    "clean of a drained ephemeral queue",
+                                    "clean of an ephemeral queue with messages",
+                                    "clean of a removal broken off"};
   return kNames[static_cast<std::size_t>(what)];
 }
 
@@ -242,7 +271,7 @@ Row sweep_naming(const std::string& parent, Naming what, const Sampling& samplin
   const auto fresh = [&] {
     for (const QueueAt& one : {at, warm}) {
       for (const auto& entry : std::filesystem::directory_iterator(one.directory)) std::filesystem::remove(entry);
-      if (exists_before(what)) in_a_process([&] { make(one); }, "the set-up");
+      if (exists_before(what)) in_a_process([&] { make(one, what); }, "the set-up");
     }
   };
   const Prepare prepare = [&]() -> Step {
