@@ -1,0 +1,49 @@
+// The policy: what the operator wants for which queues, from a TOML file of [[rule]] tables.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace ipcq::daemon {
+
+/// what(): "FILE:LINE: what is wrong there".
+class PolicyError : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+/// What holds for one queue.
+struct Settings {
+  std::optional<std::chrono::nanoseconds> grace{};  ///< of an ephemeral queue, in place of its own
+  bool clean_with_messages = false;                 ///< an ephemeral queue that nobody needs goes with what it holds
+};
+
+class Policy {
+ public:
+  /// No rule.
+  Policy() = default;
+  /// Throws PolicyError for a file that cannot be read, is no TOML, or says something unknown.
+  explicit Policy(const std::string& path);
+
+  [[nodiscard]] std::size_t rules() const noexcept { return rules_.size(); }
+  /// All rules that match, later ones over earlier ones.
+  [[nodiscard]] Settings for_queue(const std::string& name) const;
+
+ private:
+  struct Rule {
+    std::string queues;  // as of fnmatch(3)
+    std::optional<std::chrono::nanoseconds> grace;
+    std::optional<bool> clean_with_messages;
+  };
+  std::vector<Rule> rules_;
+};
+
+/// "1m30s", "500ms", "0": as on the command line. Nothing: it is none.
+[[nodiscard]] std::optional<std::chrono::nanoseconds> parse_duration(std::string_view text);
+
+}  // namespace ipcq::daemon

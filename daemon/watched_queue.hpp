@@ -1,0 +1,69 @@
+// One queue under watch: who is attached, what is due. Nothing here waits for anybody.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <ipcq/watch.hpp>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "policy.hpp"
+#include "processes.hpp"
+
+namespace ipcq::daemon {
+
+using Clock = std::chrono::steady_clock;
+using Time = Clock::time_point;
+inline constexpr Time kNever = Time::max();
+
+class WatchedQueue {
+ public:
+  /// Opens the queue. Throws ipcq::Error.
+  WatchedQueue(const std::string& name, const std::string& directory, Processes& processes, const Settings& settings);
+  ~WatchedQueue();
+  WatchedQueue(const WatchedQueue&) = delete;
+  WatchedQueue& operator=(const WatchedQueue&) = delete;
+
+  [[nodiscard]] ino_t inode() const noexcept { return watch_.inode(); }
+  /// It is removed: let go of it.
+  [[nodiscard]] bool gone() const noexcept { return gone_; }
+
+  /// Who is attached by now? The dead are recovered; an ephemeral queue that nobody uses is to be cleaned.
+  void look(Time now);
+  /// Somebody opened the file: looks now, and a few times more, since attaching takes its time.
+  void opened(Time now);
+  /// A process that was attached has ended.
+  void process_ended(std::uint32_t pid, Time now);
+  /// What events may have missed: as look(), and a queue that was drained by somebody who came and went is cleaned.
+  void tick(Time now);
+  void apply(const Settings& settings, Time now);
+
+  /// When act() is to be called next.
+  [[nodiscard]] Time due() const noexcept;
+  void act(Time now);
+
+ private:
+  void recover(Time now);
+  void clean(Time now);
+  void follow(Time now, bool& dead);
+  [[nodiscard]] std::string dead_text() const;
+
+  std::string name_;
+  std::string directory_;
+  Processes& processes_;
+  Settings settings_;
+  Watch watch_;
+  std::vector<Attached> attached_;
+  std::set<std::uint32_t> ended_;      // pids that ended and have a row here still
+  std::set<std::uint64_t> lost_lock_;  // rows and incarnations, reported
+  Time look_at_ = kNever;
+  int looks_left_ = 0;
+  Time recover_at_ = kNever;
+  std::chrono::milliseconds backoff_{0};  // not 0: recovery is held up, and that was said
+  Time clean_at_ = kNever;
+  bool gone_ = false;
+  bool poisoned_ = false;  // and that was said
+};
+
+}  // namespace ipcq::daemon
