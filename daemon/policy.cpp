@@ -63,6 +63,36 @@ class Reader {
       fail(*table_.get(key), std::string(key) + " is a duration like \"30s\" or \"1m30s\", not \"" + *value + "\"");
     return time;
   }
+  std::optional<double> rate(const char* key, bool sizes) {
+    const std::optional<std::string> value = text(key);
+    if (!value) return std::nullopt;
+    const std::optional<double> rate = parse_rate(*value, sizes);
+    if (!rate) {
+      fail(*table_.get(key), std::string(key) + " is a rate like " +
+                                 (sizes ? "\"10M/s\"" : "\"1000/s\" or \"90/min\"") + ", not \"" + *value + "\"");
+    }
+    return rate;
+  }
+  std::optional<std::uint32_t> count(const char* key) {
+    const toml::node* node = find(key);
+    if (node == nullptr) return std::nullopt;
+    const std::optional<std::uint32_t> value = node->is_integer() ? node->value<std::uint32_t>() : std::nullopt;
+    if (!value || *value == 0) fail(*node, std::string(key) + " is a whole number from 1 on");
+    return value;
+  }
+  std::vector<uid_t> uids(const char* key) {
+    const toml::node* node = find(key);
+    if (node == nullptr) return {};
+    std::vector<uid_t> all;
+    const toml::array* array = node->as_array();
+    if (array == nullptr || array->empty()) fail(*node, std::string(key) + " is a list of numbers, like [1000, 1001]");
+    for (const toml::node& each : *array) {
+      const std::optional<uid_t> uid = each.is_integer() ? each.value<uid_t>() : std::nullopt;
+      if (!uid) fail(each, std::string(key) + " is a list of numbers, like [1000, 1001]");
+      all.push_back(*uid);
+    }
+    return all;
+  }
   /// Throws for a key that nobody asked for.
   void finish() const {
     for (const auto& [key, node] : table_) {
@@ -133,6 +163,23 @@ std::optional<nanoseconds> parse_duration(std::string_view text) {
   return nanoseconds(sum);
 }
 
+std::optional<double> parse_rate(std::string_view text, bool sizes) {
+  double number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number, std::chars_format::fixed);
+  if (error != std::errc{} || !(number > 0)) return std::nullopt;
+  text.remove_prefix(static_cast<std::size_t>(end - text.data()));
+  static constexpr std::string_view kSizes = "KMG";
+  if (const std::size_t size = text.empty() ? std::string_view::npos : kSizes.find(text.front());
+      sizes && size != std::string_view::npos) {
+    number *= static_cast<double>(std::uint64_t{1} << (10 * (size + 1)));
+    text.remove_prefix(1);
+  }
+  if (text == "/s") return number;
+  if (text == "/min" || text == "/m") return number / 60;
+  if (text == "/h") return number / 3600;
+  return std::nullopt;
+}
+
 Policy::Policy(const std::string& path) {
   const toml::table file = parse(path);
   for (const auto& [key, node] : file) {
@@ -153,9 +200,18 @@ Policy::Policy(const std::string& path) {
     const std::optional<std::string> queues = reader.text("queues");
     rule.grace = reader.duration("grace");
     rule.clean_with_messages = reader.boolean("clean_with_messages");
+    rule.uids = reader.uids("uids");
+    rule.rate = reader.rate("rate", false);
+    rule.byte_rate = reader.rate("byte_rate", true);
+    rule.burst = reader.count("burst");
+    rule.producer_rate = reader.rate("producer_rate", false);
     reader.finish();
     if (!queues || queues->empty())
       reader.fail(*table, "the rule does not say for which queues: queues = \"orders.*\"");
+    if (!rule.uids.empty() && !rule.rate && !rule.byte_rate)
+      reader.fail(*table, "uids say whose rate it is: the rule needs rate or byte_rate");
+    if (rule.burst && !rule.rate)
+      reader.fail(*table, "burst is how much of rate may come at once: the rule needs rate");
     rule.queues = *queues;
     rules_.push_back(std::move(rule));
   }
@@ -167,6 +223,14 @@ Settings Policy::for_queue(const std::string& name) const {
     if (::fnmatch(rule.queues.c_str(), name.c_str(), 0) != 0) continue;
     if (rule.grace) settings.grace = rule.grace;
     if (rule.clean_with_messages) settings.clean_with_messages = *rule.clean_with_messages;
+    if (rule.producer_rate) settings.producer_quota.messages_per_second = *rule.producer_rate;
+    const auto limit = [&rule](Quota& quota) {
+      if (rule.rate) quota.messages_per_second = *rule.rate;
+      if (rule.rate) quota.burst_messages = rule.burst.value_or(0);  // a burst goes with its rate
+      if (rule.byte_rate) quota.bytes_per_second = *rule.byte_rate;
+    };
+    if (rule.uids.empty()) limit(settings.quota);
+    for (const uid_t uid : rule.uids) limit(settings.user_quotas[uid]);
   }
   return settings;
 }

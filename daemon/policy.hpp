@@ -3,6 +3,9 @@
 
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
+#include <ipcq/quota.hpp>
+#include <map>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -21,6 +24,9 @@ class PolicyError : public std::runtime_error {
 struct Settings {
   std::optional<std::chrono::nanoseconds> grace{};  ///< of an ephemeral queue, in place of its own
   bool clean_with_messages = false;                 ///< an ephemeral queue that nobody needs goes with what it holds
+  Quota quota{};                                    ///< of all producers together
+  Quota producer_quota{};                           ///< of each producer
+  std::map<uid_t, Quota> user_quotas{};             ///< of all producers of a user together
 };
 
 class Policy {
@@ -39,11 +45,18 @@ class Policy {
     std::string queues;  // as of fnmatch(3)
     std::optional<std::chrono::nanoseconds> grace;
     std::optional<bool> clean_with_messages;
+    std::vector<uid_t> uids;  // not empty: the rates are of these users, each by itself
+    std::optional<double> rate;
+    std::optional<double> byte_rate;
+    std::optional<std::uint32_t> burst;
+    std::optional<double> producer_rate;
   };
   std::vector<Rule> rules_;
 };
 
 /// "1m30s", "500ms", "0": as on the command line. Nothing: it is none.
 [[nodiscard]] std::optional<std::chrono::nanoseconds> parse_duration(std::string_view text);
+/// Events a second: "1000/s", "0.5/s", "90/min" or "90/m", "10/h"; with `sizes` also "10M/s", with K, M and G for 2^10, 2^20, 2^30.
+[[nodiscard]] std::optional<double> parse_rate(std::string_view text, bool sizes);
 
 }  // namespace ipcq::daemon

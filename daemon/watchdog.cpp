@@ -73,7 +73,9 @@ Watchdog::Watchdog(const std::string& directory, const std::string& config)
 
 void Watchdog::adopt(const std::string& name, ino_t inode, Time now) {
   try {
-    auto queue = std::make_unique<WatchedQueue>(name, directory_, processes_, policy_.for_queue(name));
+    std::optional<Settings> settings;
+    if (!config_.empty()) settings = policy_.for_queue(name);
+    auto queue = std::make_unique<WatchedQueue>(name, directory_, processes_, settings);
     queue->tick(now);
     queue->opened(now);
     by_inode_[queue->inode()] = name;

@@ -28,8 +28,15 @@ std::string count(std::uint64_t number, const char* thing) {
 }  // namespace
 
 WatchedQueue::WatchedQueue(const std::string& name, const std::string& directory, Processes& processes,
-                           const Settings& settings)
-    : name_(name), directory_(directory), processes_(processes), settings_(settings), watch_(name, {directory, {}}) {}
+                           const std::optional<Settings>& settings)
+    : name_(name),
+      directory_(directory),
+      processes_(processes),
+      settings_(settings.value_or(Settings{})),
+      has_policy_(settings.has_value()),
+      watch_(name, {directory, {}}) {
+  if (has_policy_) quotas_at_ = Time::min();
+}
 
 WatchedQueue::~WatchedQueue() {
   for (const Attached& each : attached_) processes_.leave(each.pid, name_);
@@ -87,6 +94,7 @@ void WatchedQueue::look(Time now) {
   } else if (!watch_.poisoned()) {
     poisoned_ = false;
   }
+  if (attached_.empty()) watch_.rest();
 }
 
 void WatchedQueue::opened(Time now) {
@@ -108,10 +116,11 @@ void WatchedQueue::tick(Time now) {
 
 void WatchedQueue::apply(const Settings& settings, Time now) {
   settings_ = settings;
+  quotas_at_ = now;
   tick(now);
 }
 
-Time WatchedQueue::due() const noexcept { return std::min({look_at_, recover_at_, clean_at_}); }
+Time WatchedQueue::due() const noexcept { return std::min({look_at_, recover_at_, clean_at_, quotas_at_}); }
 
 void WatchedQueue::act(Time now) {
   if (look_at_ <= now) {
@@ -125,7 +134,47 @@ void WatchedQueue::act(Time now) {
     look(now);
     if (!ended_.empty() && recover_at_ == kNever) recover_at_ = now + kBackoffMax;
   }
+  if (quotas_at_ <= now) set_quotas(now);
   if (clean_at_ <= now) clean(now);
+}
+
+// What the policy says of each scope, and nothing of those that it says nothing of, whatever an earlier policy said. The
+// creator's and the operator's limits stay as they are.
+void WatchedQueue::set_quotas(Time now) {
+  quotas_at_ = kNever;
+  const OpenOptions at{directory_, {}};
+  const auto wanted = [this](const QuotaScope& scope) -> Quota {
+    switch (scope.kind) {
+      case QuotaScope::Kind::queue:
+        return settings_.quota;
+      case QuotaScope::Kind::each_producer:
+        return settings_.producer_quota;
+      case QuotaScope::Kind::user: {
+        const auto found = settings_.user_quotas.find(scope.number);
+        return found == settings_.user_quotas.end() ? Quota{} : found->second;
+      }
+      case QuotaScope::Kind::producer:
+        break;
+    }
+    return {};
+  };
+  std::vector<QuotaScope> scopes{QuotaScope::queue(), QuotaScope::each_producer()};
+  for (const auto& [uid, quota] : settings_.user_quotas) scopes.push_back(QuotaScope::user(uid));
+  try {
+    for (const QuotaInfo& info : inspect(name_, at).quotas) {
+      if (info.scope.kind != QuotaScope::Kind::producer && info.limit(QuotaSource::policy).limits() &&
+          std::find(scopes.begin(), scopes.end(), info.scope) == scopes.end())
+        scopes.push_back(info.scope);
+    }
+    for (const QuotaScope& scope : scopes) set_quota(name_, scope, QuotaSource::policy, wanted(scope), at);
+    if (settings_.quota.limits() || settings_.producer_quota.limits() || !settings_.user_quotas.empty())
+      say(Level::debug, name_ + ": the policy's limits are set");
+  } catch (const Error& error) {
+    if (error.errc() == Errc::no_such_queue || error.errc() == Errc::removed) return;
+    const bool again = error.errc() == Errc::timed_out;
+    if (again) quotas_at_ = now + kBackoffMax;
+    say(Level::warning, std::string("the policy's limits are not set") + (again ? " yet: " : ": ") + error.what());
+  }
 }
 
 std::string WatchedQueue::dead_text() const {

@@ -19,8 +19,10 @@ inline constexpr Time kNever = Time::max();
 
 class WatchedQueue {
  public:
-  /// Opens the queue. Throws ipcq::Error.
-  WatchedQueue(const std::string& name, const std::string& directory, Processes& processes, const Settings& settings);
+  /// Opens the queue. `settings`: what the policy says; nothing: there is no policy, and the queue's quotas stay as they are.
+  /// Throws ipcq::Error.
+  WatchedQueue(const std::string& name, const std::string& directory, Processes& processes,
+               const std::optional<Settings>& settings);
   ~WatchedQueue();
   WatchedQueue(const WatchedQueue&) = delete;
   WatchedQueue& operator=(const WatchedQueue&) = delete;
@@ -46,6 +48,7 @@ class WatchedQueue {
  private:
   void recover(Time now);
   void clean(Time now);
+  void set_quotas(Time now);
   void follow(Time now, bool& dead);
   [[nodiscard]] std::string dead_text() const;
 
@@ -53,6 +56,7 @@ class WatchedQueue {
   std::string directory_;
   Processes& processes_;
   Settings settings_;
+  bool has_policy_;
   Watch watch_;
   std::vector<Attached> attached_;
   std::set<std::uint32_t> ended_;      // pids that ended and have a row here still
@@ -62,6 +66,7 @@ class WatchedQueue {
   Time recover_at_ = kNever;
   std::chrono::milliseconds backoff_{0};  // not 0: recovery is held up, and that was said
   Time clean_at_ = kNever;
+  Time quotas_at_ = kNever;
   bool gone_ = false;
   bool poisoned_ = false;  // and that was said
 };

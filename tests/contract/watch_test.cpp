@@ -58,6 +58,8 @@ TEST_F(WatchContract, TellsWhoIsAttachedAndWhetherHeLives) {
   EXPECT_EQ(attached[0].pid, static_cast<std::uint32_t>(child.pid()));
   EXPECT_TRUE(attached[0].producer);
   EXPECT_EQ(watch.life(attached[0]), Life::alive);
+  watch.rest();
+  EXPECT_EQ(watch.attached(), attached);
   EXPECT_TRUE(watch.recover().nothing());
   child.kill_without_reaping();
   EXPECT_EQ(watch.life(attached[0]), Life::dead);

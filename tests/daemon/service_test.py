@@ -161,7 +161,9 @@ class ManyQueuesTest(DaemonTest):
         def status(key):
             text = open(f"/proc/{daemon.pid}/status").read()
             return int(next(line for line in text.splitlines() if line.startswith(key)).split()[1])
-        self.assertLess(status("RssAnon:"), 20 << 10)
+        smaps = open(f"/proc/{daemon.pid}/smaps_rollup").read().splitlines()
+        private = sum(int(line.split()[1]) for line in smaps if line.startswith("Private"))
+        self.assertLess(private, 20 << 10)
         before = status("voluntary_ctxt_switches:")
         # A death in one of them is found all the same.
         process = self.start("get", "q7", "--follow")

@@ -70,6 +70,10 @@ class IPCQ_EXPORT Watch {
   /// in here, whoever comes next goes on.
   [[nodiscard]] Recovery recover() const;
 
+  /// Lets go of the pages that were looked at, until the next look, so that a thousand queues that nobody uses take no room in
+  /// this process. One system call; the queue's memory itself stays.
+  void rest() const noexcept;
+
   [[nodiscard]] bool removed() const noexcept;
   [[nodiscard]] bool poisoned() const noexcept;
   [[nodiscard]] Lifetime lifetime() const noexcept;

@@ -1,5 +1,6 @@
 #include "ipcq/watch.hpp"
 
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -152,6 +153,12 @@ Recovery Watch::recover() const {
   }
   if (something_is_left(view)) recovery.complete = false;
   return recovery;
+}
+
+void Watch::rest() const noexcept {
+  const View& view = segment_->view();
+  // Of a shared mapping this drops page table entries, never data.
+  if (!segment_->forked()) ::madvise(view.control, view.control_bytes, MADV_DONTNEED);
 }
 
 bool Watch::removed() const noexcept { return flag(segment_->view(), layout::flag::kRemoved); }

@@ -1,0 +1,84 @@
+#!/usr/bin/env python3
+"""The policy's limits: on queues created later, after a reload, with the daemon dead; and only where the policy says so.
+
+The rates are a few an hour, so that what passes is the burst, whatever the machine is busy with."""
+
+import os
+import signal
+
+from ipcqd_process import DONE, NOTHING, DaemonTest, lines, main
+
+LIMIT = '[[rule]]\nqueues = "orders.*"\nrate = "1/h"\nburst = 5\n'
+
+
+class QuotaTest(DaemonTest):
+    def passes(self, name, count=20):
+        """How many of `count` single messages go in without waiting."""
+        before = self.stat(name)["messages"]
+        self.ipcq("put", name, "--batch", "1", "--timeout", "0", data=lines(count), status=None)
+        return self.stat(name)["messages"] - before
+
+    def test_a_policy_limits_a_queue_created_later_and_no_other(self):
+        daemon = self.daemon("--config", self.config(LIMIT), "--verbose")
+        self.create("orders.eu")
+        self.create("invoices")
+        daemon.wait_for_message("orders.eu: the policy's limits are set")
+        self.assertEqual(self.passes("orders.eu"), 5)
+        self.ipcq("put", "orders.eu", "--timeout", "0", data=b"more\n", status=NOTHING)
+        self.assertEqual(self.passes("invoices"), 20)
+        # It holds with the daemon dead, and when it comes back: what was owed stays owed.
+        daemon.kill()
+        self.assertEqual(self.passes("orders.eu"), 0)
+        again = self.daemon("--config", self.config(LIMIT), "--verbose")
+        again.wait_for_message("orders.eu: the policy's limits are set")
+        self.assertEqual(self.passes("orders.eu"), 0)
+        # Without a policy nothing is set, and nothing taken away.
+        again.kill()
+        self.assertEqual(self.daemon("--once", wait=False).exit_code(), DONE)
+        self.assertEqual(self.passes("orders.eu"), 0)
+
+    def test_a_reload_changes_and_lifts_limits(self):
+        self.create("orders.eu")
+        config = self.config(LIMIT)
+        daemon = self.daemon("--config", config, "--verbose")
+        self.assertEqual(self.passes("orders.eu"), 5)
+        config.write_text(LIMIT.replace("burst = 5", "burst = 7"))
+        daemon.process.send_signal(signal.SIGHUP)
+        daemon.wait_for_message("policy read again")
+        self.wait_until(lambda: self.passes("orders.eu") == 7, "the new burst")
+        config.write_text("")
+        daemon.process.send_signal(signal.SIGHUP)
+        self.wait_until(lambda: self.passes("orders.eu") == 20, "the limit to be lifted")
+
+    def test_each_user_and_each_producer_can_have_limits_of_its_own(self):
+        uid = os.geteuid()
+        config = self.config(f'[[rule]]\nqueues = "mine"\nuids = [{uid}]\nrate = "1/h"\nburst = 3\n'
+                             f'[[rule]]\nqueues = "theirs"\nuids = [{uid + 1}]\nrate = "1/h"\nburst = 3\n'
+                             '[[rule]]\nqueues = "each"\nproducer_rate = "1/h"\n')
+        for name in ["mine", "theirs", "each"]:
+            self.create(name)
+        daemon = self.daemon("--config", config, "--verbose")
+        for name in ["mine", "theirs", "each"]:
+            daemon.wait_for_message(f"{name}: the policy's limits are set")
+        self.assertEqual([self.passes("mine"), self.passes("mine")], [3, 0])
+        self.assertEqual(self.passes("theirs"), 20)
+        self.assertEqual([self.passes("each"), self.passes("each")], [1, 1])  # each put is another producer
+
+    def test_wrong_limits_are_named_by_line(self):
+        rule = '[[rule]]\nqueues = "*"\n'
+        for text, complaint in [('rate = "fast"\n', ':3: rate is a rate like "1000/s"'),
+                                ('rate = 1000\n', ":3: rate is a text"),
+                                ('rate = "10K/s"\n', ":3: rate is a rate"),
+                                ('byte_rate = "-1/s"\n', ':3: byte_rate is a rate like "10M/s"'),
+                                ('rate = "1/s"\nburst = 0\n', ":4: burst is a whole number from 1 on"),
+                                ("burst = 10\n", ":1: burst is how much of rate may come at once"),
+                                ("uids = [1]\n", ":1: uids say whose rate it is"),
+                                ('uids = "root"\nrate = "1/s"\n', ":3: uids is a list of numbers")]:
+            with self.subTest(text=text):
+                daemon = self.daemon("--check-config", "--config", self.config(rule + text), wait=False)
+                self.assertEqual(daemon.exit_code(), 2)
+                self.assertIn(complaint, daemon.messages())
+
+
+if __name__ == "__main__":
+    main()
