@@ -42,10 +42,11 @@ std::set<std::string> named() {
 TEST(NamedPoints, are_all_visited_by_the_tests) {
   std::set<std::string> missing = named();
   ASSERT_GT(missing.size(), 50U);
-  // Processes of their own die at those of creating, removing, cleaning, purging and repairing a queue, of waiting, and of
-  // dead letters.
-  for (const char* file : {"clean_test.cpp", "interrupted_administration_test.cpp", "max_deliveries_test.cpp",
-                           "purge_death_test.cpp", "repair_death_test.cpp", "requeue_death_test.cpp"}) {
+  // Processes of their own die at those of creating, removing, cleaning, purging and repairing a queue, of waiting, of
+  // quotas, and of dead letters.
+  for (const char* file :
+       {"clean_test.cpp", "interrupted_administration_test.cpp", "max_deliveries_test.cpp", "purge_death_test.cpp",
+        "quota_death_test.cpp", "repair_death_test.cpp", "requeue_death_test.cpp"}) {
     const std::string text = contents(std::string(IPCQ_SOURCE_DIR "/tests/crash/") + file);
     for (const std::string& name : named()) {
       if (text.find('"' + name) != std::string::npos) missing.erase(name);

@@ -65,15 +65,18 @@ class RepairDeath : public CrashTest {
     put<std::uint64_t>(kGroups + kGroupBytes + kLedger, 4 * record);  // a range of "extra" that is parked
     put<std::uint64_t>(kGroups + kGroupBytes + kLedger + 8, 5 * record);
     put<std::uint64_t>(kGroups + kGroupBytes + kLedger + 16, 4 | 3U << 3 | std::uint64_t{3} << 32);
-    put<std::uint64_t>(kGroups + 112, 5);               // drops that nobody counted
-    put<std::uint64_t>(ring + end, 64 | 1U << 30);      // a head at the end
-    put<std::uint64_t>(592, 11 * record);               // the least retired
-    put<std::uint64_t>(584, UINT64_MAX / 2);            // the newest time
-    put<std::uint64_t>(640, 16);                        // the end of a stream that is not closed
-    put<std::uint32_t>(648, 77);                        // an exclusive producer of shared ones
-    put<std::uint32_t>(896 + 9 * 320, 5);               // a row's state
-    put<std::uint8_t>(kGroups + kGroupBytes + 329, 9);  // "extra"'s overflow
-    put<std::int32_t>(512 + 8, 0x7ffffffe);             // the producer side's mutex, given up
+    put<std::uint64_t>(kGroups + 112, 5);                           // drops that nobody counted
+    put<std::uint64_t>(ring + end, 64 | 1U << 30);                  // a head at the end
+    put<std::uint64_t>(592, 11 * record);                           // the least retired
+    put<std::uint64_t>(584, UINT64_MAX / 2);                        // the newest time
+    put<std::uint64_t>(640, 16);                                    // the end of a stream that is not closed
+    put<std::uint32_t>(648, 77);                                    // an exclusive producer of shared ones
+    put<std::uint32_t>(896 + 9 * 320, 5);                           // a row's state
+    put<std::uint8_t>(kGroups + kGroupBytes + 329, 9);              // "extra"'s overflow
+    put<std::uint64_t>(kGroups + 2 * kGroupBytes + 24, 7);          // the creator's rate of messages
+    put<std::uint64_t>(kGroups + 2 * kGroupBytes + 128 + 72, 9);    // a burst of bytes without a rate
+    put<std::uint64_t>(kGroups + 2 * kGroupBytes + 8, UINT64_MAX);  // what the queue's quota is owed
+    put<std::int32_t>(512 + 8, 0x7ffffffe);                         // the producer side's mutex, given up
     put<std::int32_t>(kGroups + 64 + 8, 0x7ffffffe);
   }
 
@@ -148,6 +151,7 @@ TEST_F(RepairDeath, at_any_step_leaves_a_queue_that_is_refused_by_name_and_the_n
                                                      "mend.entry",
                                                      "mend.parked",
                                                      "mend.ledger",
+                                                     "mend.quota",
                                                      "mend.row",
                                                      "repair.group",
                                                      "retire.retired",

@@ -1,6 +1,8 @@
 // Coming and going: endpoints, groups, the end of the stream.
 #include <unistd.h>
 
+#include "api/segment.hpp"
+#include "core/quota_table.hpp"
 #include "crash/sweep/messages.hpp"
 #include "crash/sweep/operation.hpp"
 
@@ -101,6 +103,28 @@ Operation adding_a_group(const char* name, Start start) {
     all.groups[0].items = {must("3", Handed::before), must("4-8")};
     return all;
   };
+  return operation;
+}
+
+// Of each producer, two of which are attached.
+Operation setting_a_quota(const char* name, const QuotaScope& scope) {
+  Operation operation;
+  operation.name = name;
+  operation.queue = small_queue();
+  operation.set_up = send_eight;
+  operation.prepare = [scope](const QueueAt& at) -> Step {
+    const Queue queue = at.open();
+    const auto producers = keep(std::vector<Producer>());
+    for (int i = 0; i < 2; ++i) producers->push_back(queue.producer());
+    const auto segment = at.segment();
+    return [segment, producers, scope](Progress& progress) {
+      const Quota high{.messages_per_second = 1e6, .bytes_per_second = 1e12, .burst_messages = 1'000'000};
+      require(core::set_quota(segment->view(), scope, QuotaSource::operator_, high) == core::SetQuota::ok, "set_quota");
+      progress.reached = 1;
+    };
+  };
+  operation.expected = all_eight;
+  operation.beside = Beside::no;  // who attaches beside it waits for the table
   return operation;
 }
 
@@ -212,6 +236,8 @@ void add_administration_operations(std::vector<Operation>& list) {
   list.push_back(detaching<Consumer>("detach of a consumer", consumer));
   list.push_back(adding_a_group("group add, from the oldest", Start::oldest));
   list.push_back(adding_a_group("group add, from the newest", Start::newest));
+  list.push_back(setting_a_quota("quota set, of the queue", QuotaScope::queue()));
+  list.push_back(setting_a_quota("quota set, of each producer", QuotaScope::each_producer()));
   list.push_back(waking(removing_a_group()));
   list.push_back(leaving_an_ephemeral_group());
   list.push_back(waking(purging()));

@@ -1,4 +1,6 @@
 // What shared producers do: claim, append, commit, abort, at every place of the ring, and short of room.
+#include <unistd.h>
+
 #include "crash/sweep/messages.hpp"
 #include "crash/sweep/operation.hpp"
 
@@ -182,12 +184,28 @@ Operation waking(Operation operation) {
   return operation;
 }
 
+// Of the queue, the user and the row, in messages and bytes: so high that they hold up nobody.
+Operation limited(Operation operation) {
+  operation.name += ", under quotas";
+  const Quota high{.messages_per_second = 1e6, .bytes_per_second = 1e12, .burst_messages = 1'000'000};
+  operation.queue.quota = high;
+  operation.queue.producer_quota = high;
+  const auto before = operation.set_up;
+  operation.set_up = [before, high](const QueueAt& at) {
+    set_quota(at.name, QuotaScope::user(::geteuid()), QuotaSource::policy, high, {.directory = at.directory});
+    before(at);
+  };
+  return operation;
+}
+
 }  // namespace
 
 void add_producer_operations(std::vector<Operation>& list) {
   list.push_back(committing("claim, append 3, commit"));
   list.push_back(waking(committing("claim, append 3, commit")));
   list.push_back(committing("claim, append 3, commit, room left over", 6));
+  list.push_back(limited(committing("claim, append 3, commit, room left over", 6)));
+  list.push_back(limited(aborting("abort", false)));
   list.push_back(committing_at("claim, append 3, commit across the ring's end", 5 * kCapacity - 2 * kRecord));
   list.push_back(committing_at("claim, append 3, commit across position 2^63", kFarPosition));
   list.push_back(filling_the_ring());
