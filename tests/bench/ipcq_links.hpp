@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -55,8 +56,13 @@ class QueueSender {
  protected:
   static void fill(Claim claim, std::uint64_t sequence, std::uint32_t messages) {
     if (!claim) unexpected("claim", claim.outcome());
-    for (std::uint32_t i = 0; i < messages; ++i)
-      write_payload<PayloadBytes>(claim.append(PayloadBytes).data(), sequence + i);
+    if (messages == 1) {
+      write_payload<PayloadBytes>(claim.append(PayloadBytes).data(), sequence);
+    } else {
+      claim.append_each(messages, PayloadBytes, [sequence](std::uint32_t i, std::span<std::byte> to) {
+        write_payload<PayloadBytes>(to.data(), sequence + i);
+      });
+    }
     if (const Outcome outcome = claim.commit(); outcome != Outcome::ok) unexpected("commit", outcome);
   }
 

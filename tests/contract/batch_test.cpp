@@ -1,5 +1,6 @@
 // Batches of messages of one length and of several: whatever is said of a batch in its first head, each message comes as it
 // was sent, also where a lease, an ack of the first n or a second walk begins within a batch.
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
 #include <span>
@@ -94,6 +95,94 @@ TEST_P(Batch, OfMoreMessagesThanAHeadCanSayComesWhole) {
     first += lease.size();
     ASSERT_EQ(lease.ack(), Outcome::ok);
   }
+}
+
+TEST_P(Batch, OfAppendEachComesAsItWasFilled) {
+  const Queue queue = create();
+  Producer producer = queue.producer();
+  Consumer consumer = queue.consumer();
+  for (const std::size_t size : {std::size_t{0}, std::size_t{1}, std::size_t{16}, std::size_t{100}}) {
+    for (const std::uint32_t count : {1U, 2U, 64U}) {
+      sent_.clear();
+      ipcq::Claim claim = producer.claim(Room::equal(count + 2, 100), now);
+      ASSERT_TRUE(claim);
+      const auto put = [&](std::span<std::byte> to, std::uint16_t tag) {
+        const std::string text(to.size(), static_cast<char>('a' + sent_.size() % 26));
+        std::copy(text.begin(), text.end(), reinterpret_cast<char*>(to.data()));
+        sent_.push_back({text, tag});
+      };
+      put(claim.append(100, 1), 1);
+      claim.append_each(
+          count, size,
+          [&](std::uint32_t i, std::span<std::byte> to) {
+            ASSERT_EQ(i + 1, sent_.size());
+            ASSERT_EQ(to.size(), size);
+            put(to, 2);
+          },
+          2);
+      EXPECT_EQ(claim.messages(), count + 1);
+      EXPECT_EQ(claim.bytes(), 100 + count * size);
+      put(claim.append(100, 3), 3);
+      ASSERT_EQ(claim.commit(), Outcome::ok);
+      Lease lease = consumer.lease({.max_messages = 4096, .deadline = now});
+      ASSERT_EQ(lease.size(), count + 2);
+      expect_messages(lease, 0);
+      ASSERT_EQ(lease.ack(), Outcome::ok);
+    }
+  }
+}
+
+TEST_P(Batch, OfAppendEachThatNeverFitsIsRefusedBeforeAnythingIsFilled) {
+  const Queue queue = create();
+  Producer producer = queue.producer();
+  ipcq::Claim claim = producer.claim({.messages = 10, .bytes = 100}, now);
+  const auto never = [](std::uint32_t, std::span<std::byte>) { ADD_FAILURE() << "filled"; };
+  EXPECT_EQ(errc_of([&] { claim.append_each(11, 1, never); }), Errc::claim_overrun);
+  EXPECT_EQ(errc_of([&] { claim.append_each(10, 11, never); }), Errc::claim_overrun);
+  EXPECT_EQ(errc_of([&] { claim.append_each(1, 101, never); }), Errc::claim_overrun);
+  claim.append_each(0, 1000, never);
+  EXPECT_EQ(claim.messages(), 0U);
+  EXPECT_EQ(claim.abort(), Outcome::ok);
+  EXPECT_EQ(errc_of([&] { claim.append_each(1, 1, never); }), Errc::not_open);
+}
+
+TEST_P(Batch, WhoseFillingThrewKeepsWhatWasFilledBefore) {
+  const Queue queue = create();
+  Producer producer = queue.producer();
+  Consumer consumer = queue.consumer();
+  for (const std::uint32_t at : {0U, 1U, 3U}) {
+    ipcq::Claim claim = producer.claim(Room::equal(8, 1), now);
+    const auto fill = [&](std::uint32_t i, std::span<std::byte> to) {
+      if (i == at) throw at;
+      to[0] = static_cast<std::byte>('a' + i);
+    };
+    EXPECT_THROW(claim.append_each(8, 1, fill), std::uint32_t);
+    EXPECT_EQ(claim.messages(), at);
+    claim.append_copy(bytes_of("z"));
+    ASSERT_EQ(claim.commit(), Outcome::ok);
+    const Texts all{"a", "b", "c"};
+    Texts expected(all.begin(), all.begin() + at);
+    expected.emplace_back("z");
+    EXPECT_EQ(drain(consumer), expected);
+  }
+}
+
+TEST_P(Batch, MadeSmallerAtItsEndAgainAndAgainKeepsTheRest) {
+  const Queue queue = create();
+  Producer producer = queue.producer();
+  Consumer consumer = queue.consumer();
+  ipcq::Claim claim = producer.claim({.messages = 20, .bytes = 2000}, now);
+  Texts expected;
+  for (std::size_t i = 0; i < 20; ++i) {
+    const std::span<std::byte> to = claim.append(100);
+    std::memset(to.data(), 'a' + static_cast<int>(i), to.size());
+    const std::size_t size = i % 3 == 0 ? 100 : i;
+    claim.shrink_last(50 + i);
+    claim.shrink_last(std::min<std::size_t>(size, 50 + i));
+    expected.emplace_back(std::min<std::size_t>(size, 50 + i), static_cast<char>('a' + i));
+  }
+  ASSERT_EQ(claim.commit(), Outcome::ok);
+  EXPECT_EQ(drain(consumer), expected);
 }
 
 TEST_P(Batch, WhoseLastMessageWasMadeSmallerIsNotTakenForOneOfEqualMessages) {

@@ -88,17 +88,55 @@ class IPCQ_EXPORT Claim {
       first_head_ = head;
     } else {
       header->head.store(head, std::memory_order_relaxed);
-      unlike_ |= head ^ first_head_;
+      if (detail::head_length(head) != detail::head_length(first_head_)) unlike_ = true;
     }
     // Lines of the ring are in the consumers' caches, and stores wait for them in order, a few at a time. Never what
     // somebody may still be reading.
     if (used_ + detail::kPrefetchBytes < room_ahead_) detail::prefetch_for_write(at + detail::kPrefetchBytes);
     header->time.store(time_, std::memory_order_relaxed);
-    last_offset_ = used_;
     used_ += record;
     bytes_left_ -= size;
     --messages_left_;
     return {at + alignment_, size};
+  }
+  /// `count` more messages of `size` bytes each: fill(i, span) writes the i-th, as append would have given it. The fastest
+  /// way to send many of one size: what append keeps in the claim for each message stays in registers.
+  /// What `fill` throws goes on, behind as many messages as it has filled. It must not touch this claim.
+  /// Throws as append, before the first is filled.
+  template <class Fill>
+  void append_each(std::uint32_t count, std::size_t size, Fill&& fill, std::uint16_t tag = 0) {
+    if (count == 0) return;
+    if (count > messages_left_ || !fits(size) || (size != 0 && count > bytes_left_ / size)) overrun(size);
+    const std::uint64_t head = detail::make_head(detail::RecordState::committed, size, tag);
+    if (used_ == 0) {
+      first_head_ = head;
+    } else if (detail::head_length(head) != detail::head_length(first_head_)) {
+      unlike_ = true;
+    }
+    struct Filled {  // the messages before `number` are whole
+      Claim& claim;
+      std::size_t size;
+      std::byte* at;
+      std::uint32_t number = 0;
+      ~Filled() {
+        claim.used_ = static_cast<std::uint64_t>(at - claim.base_);
+        claim.bytes_left_ -= number * size;
+        claim.messages_left_ -= number;
+      }
+    } filled{*this, size, base_ + used_};
+    const std::uint64_t record = detail::record_bytes(size, alignment_);
+    const std::uint64_t alignment = alignment_;
+    const std::uint64_t time = time_;
+    const std::byte* const base = base_;
+    const std::byte* const ahead_end = base_ + room_ahead_;
+    for (; filled.number < count; ++filled.number, filled.at += record) {
+      auto* header = reinterpret_cast<detail::RecordHeader*>(filled.at);
+      if (filled.at != base) header->head.store(head, std::memory_order_relaxed);  // relaxed: as in append
+      header->time.store(time, std::memory_order_relaxed);                         // relaxed: as in append
+      if (filled.at + detail::kPrefetchBytes < ahead_end)
+        detail::prefetch_for_write(filled.at + detail::kPrefetchBytes);
+      fill(filled.number, std::span<std::byte>{filled.at + alignment, size});
+    }
   }
   /// One more message, copied from `bytes`.
   void append_copy(std::span<const std::byte> bytes, std::uint16_t tag = 0) {
@@ -137,11 +175,10 @@ class IPCQ_EXPORT Claim {
   std::uint64_t need_ = 0;                ///< ring bytes claimed
   std::uint64_t alignment_ = 16;
   std::uint64_t time_ = 0;
-  std::uint64_t first_head_ = 0;  ///< committed head of the first message, published by commit
-  std::uint64_t unlike_ = 0;      ///< its low half is not 0: some message may be of another length than the first
-  std::uint64_t last_offset_ = 0;
-  std::uint64_t room_ahead_ = 0;  ///< bytes from base_ on that nobody reads; 0: a message alone, not one of a stream
-  std::uint64_t position_ = 0;    ///< ring position of the claim
+  std::uint64_t first_head_ = 0;    ///< committed head of the first message, published by commit
+  std::uint64_t known_offset_ = 0;  ///< where some message begins: shrink_last() looks for the last one from there
+  std::uint64_t room_ahead_ = 0;    ///< bytes from base_ on that nobody reads; 0: a message alone, not one of a stream
+  std::uint64_t position_ = 0;      ///< ring position of the claim
   std::size_t bytes_left_ = 0;
   std::size_t bytes_room_ = 0;
   std::size_t bytes_each_ = 0;
@@ -150,6 +187,7 @@ class IPCQ_EXPORT Claim {
   std::uint32_t messages_left_ = 0;  ///< 0 without an open claim
   std::uint32_t messages_room_ = 0;
   Outcome outcome_ = Outcome::empty;
+  bool unlike_ = false;    ///< some message may be of another length than the first
   bool finished_ = false;  ///< was open once: a second commit is told apart from a claim never made
 };
 

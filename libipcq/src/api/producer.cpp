@@ -16,7 +16,7 @@ void Claim::take(Claim& other) noexcept {
   time_ = other.time_;
   first_head_ = other.first_head_;
   unlike_ = other.unlike_;
-  last_offset_ = other.last_offset_;
+  known_offset_ = other.known_offset_;
   room_ahead_ = other.room_ahead_;
   position_ = other.position_;
   bytes_left_ = other.bytes_left_;
@@ -66,20 +66,25 @@ void Claim::shrink_last(std::size_t size) {
   if (impl_ == nullptr)
     throw Error(Errc::not_open, "there is no open claim to change; check outcome(), or claim again");
   if (messages() == 0) throw Error(Errc::not_open, "nothing was appended to this claim that could be made smaller");
-  const std::uint64_t last =
-      last_offset_ == 0
-          ? first_head_
-          // relaxed: our own store, inside the claim
-          : reinterpret_cast<detail::RecordHeader*>(base_ + last_offset_)->head.load(std::memory_order_relaxed);
+  const auto head_at = [this](std::uint64_t offset) {
+    return offset == 0 ? first_head_
+                       // relaxed: our own store, inside the claim
+                       : reinterpret_cast<detail::RecordHeader*>(base_ + offset)->head.load(std::memory_order_relaxed);
+  };
+  const auto end_of = [&](std::uint64_t offset) {
+    return offset + detail::record_bytes(detail::head_length(head_at(offset)), alignment_);
+  };
+  while (end_of(known_offset_) < used_) known_offset_ = end_of(known_offset_);
+  const std::uint64_t last = head_at(known_offset_);
   const std::uint64_t last_size = detail::head_length(last);
   if (size > last_size) overrun(size);
   const std::uint64_t before = detail::record_bytes(last_size, alignment_);
   const std::uint64_t head = detail::make_head(detail::RecordState::committed, size, detail::head_high(last));
-  if (last_offset_ == 0) {
+  if (known_offset_ == 0) {
     first_head_ = head;
   } else {
-    reinterpret_cast<detail::RecordHeader*>(base_ + last_offset_)->head.store(head, std::memory_order_relaxed);  // relaxed: as in append
-    unlike_ |= head ^ first_head_;
+    reinterpret_cast<detail::RecordHeader*>(base_ + known_offset_)->head.store(head, std::memory_order_relaxed);  // relaxed: as in append
+    unlike_ = true;
   }
   used_ -= before - detail::record_bytes(size, alignment_);
   bytes_left_ += last_size - size;

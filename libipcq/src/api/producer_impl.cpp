@@ -268,8 +268,7 @@ Outcome ProducerImpl::commit(Claim& claim) {
   if (claim.messages() == 0) return abort(claim);
   const core::View& view = endpoint_.view();
   os::poison(claim.base_, claim.need_);  // before it is published: its room may be another's claim before we are back
-  const bool alike = static_cast<std::uint32_t>(claim.unlike_) == 0;
-  const std::uint64_t first_head = with_run(claim.first_head_, alike ? claim.messages() - 1 : 0);
+  const std::uint64_t first_head = with_run(claim.first_head_, claim.unlike_ ? 0 : claim.messages() - 1);
   const Outcome outcome = core::commit(view, state_, claim.position_, claim.need_, claim.used_, first_head);
   if (outcome == Outcome::ok) {
     auto& counters = endpoint_.counters();
