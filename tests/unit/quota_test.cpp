@@ -233,6 +233,16 @@ TEST_F(Quotas, EachSourceIsKeptApartAndTheLowestHolds) {
   EXPECT_EQ(info.holds.burst_messages, 7U);
 }
 
+TEST_F(Quotas, BurstsAreToldAsTheyAreHoweverLarge) {
+  set(QuotaScope::queue(),
+      {.messages_per_second = 1e12, .bytes_per_second = 1e12, .burst_bytes = std::uint64_t{1} << 36});
+  const Quota holds = core::quota_info(view(), core::kQueueBucket, QuotaScope::queue()).holds;
+  EXPECT_EQ(holds.burst_messages, UINT32_MAX) << "ten thousand million: the most that there is";
+  EXPECT_NEAR(static_cast<double>(holds.burst_bytes), static_cast<double>(std::uint64_t{1} << 36), 1);
+  set(QuotaScope::queue(), {.messages_per_second = 3, .burst_messages = 5});
+  EXPECT_EQ(core::quota_of_row(view(), 0).burst_messages, 5U);
+}
+
 TEST_F(Quotas, EachProducersLimitIsPaidByEveryOneForHimself) {
   set(QuotaScope::each_producer(), {.messages_per_second = kSlow, .burst_messages = 2});
   ASSERT_EQ(claim(one_, 2), Outcome::ok);

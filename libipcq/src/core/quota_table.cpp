@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "core/crash_point.hpp"
 #include "core/endpoints.hpp"
@@ -124,17 +125,19 @@ Quota quota_in(const layout::QuotaBucket& bucket, std::size_t source) noexcept {
 }
 
 // Messages or bytes that `limit` lets pass at once.
-std::uint64_t burst_of(Limit limit) noexcept {
+template <class Count>
+Count burst_of(Limit limit) noexcept {
   if (!limit) return 0;
   const os::uint128 burst =
       (static_cast<os::uint128>(limit.burst) << (kIntervalShift - kQuotaTimeShift)) + limit.interval / 2;
   const os::uint128 count = burst / limit.interval;
-  return count > UINT32_MAX ? UINT32_MAX : count < 1 ? 1 : static_cast<std::uint64_t>(count);
+  constexpr Count kMost = std::numeric_limits<Count>::max();
+  return count > kMost ? kMost : count < 1 ? 1 : static_cast<Count>(count);
 }
 
 Quota quota_of(Limit messages, Limit bytes) noexcept {
-  return {rate_of(messages.interval), rate_of(bytes.interval), static_cast<std::uint32_t>(burst_of(messages)),
-          burst_of(bytes)};
+  return {rate_of(messages.interval), rate_of(bytes.interval), burst_of<std::uint32_t>(messages),
+          burst_of<std::uint64_t>(bytes)};
 }
 
 }  // namespace
@@ -299,12 +302,12 @@ QuotaInfo quota_info(const View& view, std::uint32_t number, const QuotaScope& s
         of_messages.burst == messages.burst) {
       info.messages_by = static_cast<QuotaSource>(source);
       info.holds.messages_per_second = info.limits[source].messages_per_second;
-      info.holds.burst_messages = static_cast<std::uint32_t>(burst_of(messages));
+      info.holds.burst_messages = burst_of<std::uint32_t>(messages);
     }
     if (!info.bytes_by && bytes && of_bytes.interval == bytes.interval && of_bytes.burst == bytes.burst) {
       info.bytes_by = static_cast<QuotaSource>(source);
       info.holds.bytes_per_second = info.limits[source].bytes_per_second;
-      info.holds.burst_bytes = burst_of(bytes);
+      info.holds.burst_bytes = burst_of<std::uint64_t>(bytes);
     }
   }
   if (scope.kind == QuotaScope::Kind::each_producer) return info;
