@@ -8,7 +8,7 @@ import subprocess
 from ipcq_cli import (BROKEN_PIPE, DONE, ERROR, INTERRUPTED, MISSING, SOURCE, USAGE, CliTest, default_signals, main,
                       program)
 
-VERBS = ["create", "ls", "stat", "put", "get", "close", "group", "rm", "verify", "repair", "help"]
+VERBS = ["create", "ls", "stat", "put", "get", "close", "group", "purge", "requeue", "rm", "verify", "repair", "help"]
 
 
 class HelpTest(CliTest):
@@ -126,7 +126,7 @@ class MistakeTest(CliTest):
         self.refused("--json=yes", "ls")
 
     def test_missing_and_superfluous_words_are_named(self):
-        for verb in ["create", "stat", "put", "get", "close", "rm", "verify", "repair"]:
+        for verb in ["create", "stat", "put", "get", "close", "purge", "rm", "verify", "repair"]:
             with self.subTest(verb=verb):
                 self.assertIn("NAME is missing", self.refused(verb))
         self.assertIn("'b' is one word too many", self.refused("stat", "a", "b"))
@@ -134,8 +134,8 @@ class MistakeTest(CliTest):
 
     def test_bad_queue_names_are_refused(self):
         for name in ["", "a/b", "../a", ".hidden", "a b", "ä", "x" * 65, "a\nb", "/dev/shm/ipcq.a"]:
-            for verb in [["create"], ["stat"], ["put"], ["get"], ["close"], ["rm"], ["verify"], ["repair"],
-                         ["group", "ls"]]:
+            for verb in [["create"], ["stat"], ["put"], ["get"], ["close"], ["purge"], ["requeue"], ["rm"], ["verify"],
+                         ["repair"], ["group", "ls"]]:
                 with self.subTest(name=name, verb=verb):
                     self.assertIn("is no name of a queue", self.refused(*verb, name))
         for verb in [["create"], ["stat"], ["put"], ["get"], ["close"], ["rm"]]:
