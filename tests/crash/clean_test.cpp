@@ -72,6 +72,20 @@ TEST_F(Cleaning, somebody_who_attached_after_the_cleaner_decided_keeps_the_queue
   EXPECT_EQ(receive(consumer, 3).ids(), ids("1-3"));
 }
 
+TEST_F(Cleaning, nobody_attaches_once_the_cleaner_is_sure) {
+  const Queue queue = create_ephemeral();
+  ChildProcess cleaner = stopped_at("clean.sure");
+  ASSERT_TRUE(cleaner.wait_until_stopped());
+  try {
+    Producer producer = queue.producer();
+    ADD_FAILURE() << "attached: what it puts is lost, " << to_string(producer.send("lost", 0, now));
+  } catch (const Error& error) {
+    EXPECT_EQ(error.errc(), Errc::timed_out) << error.what();
+  }
+  EXPECT_EQ(go_on(cleaner), "removed");
+  EXPECT_FALSE(there());
+}
+
 TEST_F(Cleaning, of_two_cleaners_one_removes_and_a_new_queue_of_the_name_stays) {
   static_cast<void>(create_ephemeral());
   ChildProcess late = stopped_at("clean.decided");
@@ -108,7 +122,7 @@ TEST_F(Cleaning, a_remover_at_work_is_left_to_it) {
 
 TEST_F(Cleaning, one_that_dies_anywhere_leaves_the_rest_to_the_next) {
   for (const char* point : {"recover.judged", "recover.claim_skipped", "recover.row_freed", "clean.decided",
-                            "remove.marked", "remove.unlinked"}) {
+                            "clean.sure", "remove.marked", "remove.unlinked"}) {
     SCOPED_TRACE(point);
     static_cast<void>(create_ephemeral());
     ChildProcess user(kDiesAttached, {});

@@ -114,6 +114,7 @@ CleanAction clean_ephemeral(const Place& place, OpenedFile opened, const CleanOp
     view.fd = locks.fd();  // probed through this description, our own locks are free
     need = need_of(*segment, view);
     if (auto reason = reason_to_keep(place, need, grace, options.with_messages)) return *reason;
+    IPCQ_CRASH_POINT("clean.sure");  // die here → the locks are gone, and nothing has happened
     detail::mark_and_unlink(place, file, segment.get());
   }
   std::string what = need.messages == 0 ? "drained" : messages_text(need.messages) + ", given up as asked";
