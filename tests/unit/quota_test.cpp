@@ -107,6 +107,11 @@ TEST_F(Quotas, ARefusalTellsWhenAllBucketsWouldLetItPass) {
   ASSERT_EQ(claim(one_), Outcome::ok);
   EXPECT_EQ(claim(one_), Outcome::over_quota);
   EXPECT_NEAR(static_cast<double>(one_.debit.retry_after_ns()), 1e9, 0.1e9) << "of the row, which comes last";
+  set(QuotaScope::queue(), {.messages_per_second = 1, .burst_messages = 1});
+  set(QuotaScope::producer(0), {.messages_per_second = 10, .burst_messages = 1});
+  ASSERT_EQ(claim(one_), Outcome::ok);
+  EXPECT_EQ(claim(one_), Outcome::over_quota);
+  EXPECT_NEAR(static_cast<double>(one_.debit.retry_after_ns()), 1e9, 0.1e9) << "of the queue, which comes first";
 }
 
 TEST_F(Quotas, TheTimeThatARefusalNamesIsTrue) {
