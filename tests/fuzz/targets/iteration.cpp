@@ -9,12 +9,12 @@ using namespace ipcq;
 
 // Each with a mapping of its own, behind whose ring there is nothing, and one lease at a time: an edited ledger may lease a
 // range twice, and with AddressSanitizer the end of one lease is the end of all spans in its range of that mapping.
-struct Attached {
+struct Member {
   fuzz::QueueFile file;
   std::array<Consumer, 4> consumers{attach(), attach(), attach(), attach()};
   Consumer receiver = attach();
 
-  Attached() { file.seal(); }
+  Member() { file.seal(); }
 
  private:
   Consumer attach() { return Queue::open(fuzz::QueueFile::kName, file.options()).consumer(); }
@@ -34,7 +34,7 @@ void read(const Lease& lease, std::uint64_t capacity) {
   fuzz::expect(messages <= lease.size(), "more messages than the lease has");
 }
 
-void run(Attached& attached, const fuzz::Steps& steps) {
+void run(Member& attached, const fuzz::Steps& steps) {
   std::array<Lease, 4> leases;
   for (std::size_t i = 0; i < steps.count(); ++i) {
     const fuzz::Step step = steps[i];
@@ -85,7 +85,7 @@ void run(Attached& attached, const fuzz::Steps& steps) {
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* bytes, std::size_t size) {
-  static auto* const attached = new Attached;  // whose destructor would detach
+  static auto* const attached = new Member;  // whose destructor would detach
   attached->file.restore();
   run(*attached, fuzz::Steps(bytes, size));
   return 0;
