@@ -114,16 +114,19 @@ class IPCQ_EXPORT Claim {
       unlike_ = true;
     }
     struct Filled {  // the messages before `number` are whole
-      Claim& claim;
-      std::size_t size;
-      std::byte* at;
-      std::uint32_t number = 0;
+      Filled(Claim& of, std::size_t each) noexcept : claim(of), size(each), at(of.base_ + of.used_) {}
+      Filled(const Filled&) = delete;
+      Filled& operator=(const Filled&) = delete;
       ~Filled() {
         claim.used_ = static_cast<std::uint64_t>(at - claim.base_);
         claim.bytes_left_ -= number * size;
         claim.messages_left_ -= number;
       }
-    } filled{*this, size, base_ + used_};
+      Claim& claim;
+      std::size_t size;
+      std::byte* at;
+      std::uint32_t number = 0;
+    } filled(*this, size);
     const std::uint64_t record = detail::record_bytes(size, alignment_);
     const std::uint64_t alignment = alignment_;
     const std::uint64_t time = time_;

@@ -17,7 +17,7 @@ namespace ipcq {
 /// Who sets a limit. The three are kept apart; of each rate the lowest holds, with its own burst.
 enum class QuotaSource : std::uint8_t {
   creator,    ///< CreateOptions
-  operator_,  ///< an administrator, by hand
+  operator_,  ///< an administrator, by hand  NOLINT(readability-identifier-naming): `operator` is a keyword
   policy,     ///< a watchdog's configuration
 };
 inline constexpr std::array kQuotaSources{QuotaSource::creator, QuotaSource::operator_, QuotaSource::policy};

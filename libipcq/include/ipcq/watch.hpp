@@ -58,6 +58,8 @@ class IPCQ_EXPORT Watch {
   explicit Watch(std::string_view name, const OpenOptions& options = {});
   Watch(Watch&&) noexcept;
   Watch& operator=(Watch&&) noexcept;
+  Watch(const Watch&) = delete;
+  Watch& operator=(const Watch&) = delete;
   ~Watch();
 
   /// Who is attached, dead or alive, by row. Loads of shared memory only: no lock, no system call.

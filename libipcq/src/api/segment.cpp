@@ -34,7 +34,7 @@ namespace {
 
 constexpr std::uint64_t kCapacityMin = std::uint64_t{64} << 10;
 constexpr std::uint64_t kCapacityMax = layout::kCapacityMax;
-constexpr std::int64_t kGraceMax_s = 1'000'000'000;
+constexpr std::chrono::seconds kGraceMax(1'000'000'000);
 
 [[noreturn]] void bad_option(const Place& place, const std::string& what) {
   detail::fail(Errc::invalid_option, place.name, "", what, "");
@@ -148,8 +148,8 @@ layout::Plan plan_of(const Place& place, const CreateOptions& options) {
     if (const char* why = core::why_not(quota); why != nullptr) bad_option(place, why);
   }
   plan.lifetime = static_cast<std::uint8_t>(options.lifetime);
-  if (options.grace.count() < 0 || options.grace.count() > kGraceMax_s) {
-    bad_option(place, "the grace time must be from 0 to " + std::to_string(kGraceMax_s) + " seconds, not " +
+  if (options.grace.count() < 0 || options.grace > kGraceMax) {
+    bad_option(place, "the grace time must be from 0 to " + std::to_string(kGraceMax.count()) + " seconds, not " +
                           std::to_string(options.grace.count()));
   }
   if (options.lifetime == Lifetime::ephemeral) plan.grace_s = static_cast<std::uint32_t>(options.grace.count());

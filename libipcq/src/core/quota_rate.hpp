@@ -43,7 +43,8 @@ inline constexpr QuotaTime kDefaultBurst = QuotaTime{10'000'000} << kQuotaTimeSh
   if (!(per_second > 0)) return 0;
   const double interval = 1e9 * static_cast<double>(std::uint64_t{1} << kIntervalShift) / per_second;
   if (interval >= static_cast<double>(kIntervalMax)) return kIntervalMax;
-  const auto whole = static_cast<std::uint64_t>(interval + 0.5);
+  const auto below = static_cast<std::uint64_t>(interval);
+  const std::uint64_t whole = interval - static_cast<double>(below) < 0.5 ? below : below + 1;
   return whole < kIntervalMin ? kIntervalMin : whole;
 }
 [[nodiscard]] constexpr double rate_of(std::uint64_t interval) noexcept {
