@@ -68,8 +68,9 @@ InstanceLock::InstanceLock(const std::string& directory) {
   for (const char* variable : {"RUNTIME_DIRECTORY", "XDG_RUNTIME_DIR"}) {
     const std::string runtime = first_word(variable);
     if (runtime.empty()) continue;
-    paths.push_back(runtime + "/ipcqd-" + std::to_string(info.st_dev) + "-" + std::to_string(info.st_ino) + "-" + uid +
-                    ".lock");
+    std::string path = runtime;
+    path.append("/ipcqd-").append(std::to_string(info.st_dev)).append("-").append(std::to_string(info.st_ino));
+    paths.push_back(path.append("-").append(uid).append(".lock"));
   }
   std::string failures;
   try {

@@ -20,7 +20,10 @@ namespace ipcq::daemon {
 namespace {
 
 // Part of the program's interface: docs/operations.md.
-enum Exit : int { kStopped = 0, kError = 1, kUsage = 2, kAnotherInstance = 8 };
+constexpr int kStopped = 0;
+constexpr int kError = 1;
+constexpr int kUsage = 2;
+constexpr int kAnotherInstance = 8;
 
 struct Options {
   std::string directory;
