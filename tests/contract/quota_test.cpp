@@ -48,8 +48,17 @@ INSTANTIATE_TEST_SUITE_P(Modes, Quotas, every_mode(), name_of);
 TEST_P(Quotas, TheBurstPassesAndThenARefusalTellsWhenTheNextWould) {
   const Queue queue = create_limited({.messages_per_second = 10, .burst_messages = 3});
   Producer producer = queue.producer();
-  for (int i = 0; i < 3; ++i) ASSERT_EQ(producer.send("x", 0, now), Outcome::ok) << i;
+  // Whoever is kept from running for 100 ms meanwhile has earned one more.
+  const auto begin = std::chrono::steady_clock::now();
+  std::uint64_t sent = 0;
   ipcq::Claim claim = producer.claim({.messages = 1, .bytes = 1}, now);
+  for (; claim; claim = producer.claim({.messages = 1, .bytes = 1}, now)) {
+    claim.append(1);
+    ASSERT_EQ(claim.commit(), Outcome::ok);
+    ++sent;
+  }
+  EXPECT_GE(sent, 3U);
+  EXPECT_LE(sent, 3U + static_cast<std::uint64_t>((std::chrono::steady_clock::now() - begin) / milliseconds(100)));
   ASSERT_EQ(claim.outcome(), Outcome::over_quota);
   EXPECT_TRUE(is_transient(claim.outcome()));
   EXPECT_GT(claim.retry_after(), nanoseconds(0));
@@ -60,7 +69,7 @@ TEST_P(Quotas, TheBurstPassesAndThenARefusalTellsWhenTheNextWould) {
   EXPECT_EQ(info.quota_refusals, 1U);
   EXPECT_EQ(endpoint_info(queue, producer.row())->quota_refusals, 1U);
   EXPECT_EQ(endpoint_info(queue, producer.row())->refusals, 0U) << "it was not full";
-  EXPECT_EQ(info.messages, 4U);
+  EXPECT_EQ(info.messages, sent + 1);
 }
 
 TEST_P(Quotas, AClaimThatIsNotRefusedNamesNoTime) {
