@@ -47,10 +47,8 @@ void Lease::requeue_open() noexcept {
 
 // Whether this is the one attempt.
 bool Lease::take_first() noexcept {
-  if (!one_thread_) return !taken_.exchange(true, std::memory_order_acquire);  // A:handle, with R:handle
-  const bool taken = taken_.load(std::memory_order_relaxed);                   // relaxed: one thread
-  taken_.store(true, std::memory_order_relaxed);                               // relaxed: one thread
-  return !taken;
+  // Of a lease of one thread impl_ says it: nobody else is on his way.
+  return one_thread_ || !taken_.exchange(true, std::memory_order_acquire);  // A:handle, with R:handle
 }
 
 namespace {

@@ -308,7 +308,6 @@ Outcome ConsumerImpl::ack(Lease& lease) {
     if (open_.empty() || open_.front().serial != lease.word_) {
       for (const Open& open : open_) {
         if (open.serial != lease.word_) continue;
-        lease.taken_.store(false, std::memory_order_relaxed);  // relaxed: an exclusive lease belongs to one thread
         lend(lease, lease.end_);
         endpoint_.segment().fail(Errc::out_of_order, "an exclusive consumer's leases are acked in order",
                                  "ack the older ones first");

@@ -361,7 +361,7 @@ class RingMender {
     IPCQ_CRASH_POINT("mend.end_mark");
   }
 
-  // A message's run is what the heads behind it say: walks believe it.
+  // A message's run is what the heads behind it say: walks believe it.   (one store each: die before or after; derived again)
   void mend_runs() {
     for (std::uint64_t at = least_retired_of(view_); at < claim_position_; at += span_at(at)) {
       const std::uint64_t head = load_head(view_, at);
