@@ -31,6 +31,7 @@ class TickClock {
     return clock_ns(CLOCK_MONOTONIC);
   }
   [[nodiscard]] double ns(double ticks) const noexcept { return ticks * ns_per_tick_; }
+  [[nodiscard]] double ticks_of_ns(double ns) const noexcept { return ns / ns_per_tick_; }
   /// What is read, and what one step of it is: "tsc, 2.60 GHz".
   [[nodiscard]] std::string describe() const;
 

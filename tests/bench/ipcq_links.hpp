@@ -8,48 +8,58 @@
 #include <string>
 #include <utility>
 
-#include "clock.hpp"
 #include "ipcq/ipcq.hpp"
 #include "payload.hpp"
-#include "traffic.hpp"
 
 namespace ipcq::bench {
 
 /// How a row uses its queues. Everything else is ipcq's default.
 struct QueueUse {
   std::string directory;
-  bool exclusive = false;  ///< on both sides
+  ProducerMode producers = ProducerMode::shared;
+  ConsumerMode consumers = ConsumerMode::shared;
   WaitStrategy wait = WaitStrategy::spin;
   std::size_t capacity_bytes = std::size_t{8} << 20;
   std::uint32_t lease_max = 256;
+  bool timestamps = true;
+  bool metrics = true;
+  std::uint32_t groups = 1;
+  std::uint32_t bystanders = 0;  ///< consumers that the second side attaches besides, and that take nothing
 };
 
+inline std::string group_name(std::uint32_t number) { return "g" + std::to_string(number); }
+
 inline Queue create_queue(const QueueUse& use, const std::string& name) {
-  return Queue::create(name, {.capacity_bytes = use.capacity_bytes,
-                              .producers = use.exclusive ? ProducerMode::exclusive : ProducerMode::shared,
-                              .consumers = use.exclusive ? ConsumerMode::exclusive : ConsumerMode::shared,
-                              .directory = use.directory});
+  CreateOptions options{.capacity_bytes = use.capacity_bytes,
+                        .producers = use.producers,
+                        .consumers = use.consumers,
+                        .timestamps = use.timestamps,
+                        .metrics = use.metrics,
+                        .directory = use.directory};
+  for (std::uint32_t i = 0; i < use.groups; ++i) options.groups.push_back({.name = group_name(i)});
+  return Queue::create(name, options);
 }
 inline Queue open_queue(const QueueUse& use, const std::string& name) {
   return Queue::open(name, {.directory = use.directory});
 }
 inline Producer attach_producer(const QueueUse& use, const Queue& queue) { return queue.producer({.wait = use.wait}); }
-inline Consumer attach_consumer(const QueueUse& use, const Queue& queue) { return queue.consumer({.wait = use.wait}); }
+inline Consumer attach_consumer(const QueueUse& use, const Queue& queue, std::uint32_t group = 0) {
+  return queue.consumer({.group = group_name(group), .wait = use.wait});
+}
 
 /// A call that must succeed in a benchmark did not. Not a matter of time: nothing here has a deadline but `now`.
 [[noreturn]] inline void unexpected(const char* call, Outcome outcome) {
   throw std::runtime_error(std::string(call) + " answered " + to_string(outcome));
 }
 
-/// Claims room for `Messages` of `PayloadBytes` bytes, writes them in place, commits them at once.
-template <std::size_t PayloadBytes, std::uint32_t Messages>
+/// Claims room for a batch of messages of `PayloadBytes` bytes, writes them in place, commits them at once.
+template <std::size_t PayloadBytes>
 class QueueSender {
  public:
-  static constexpr std::uint64_t kBatch = Messages;
+  QueueSender(Producer producer, std::uint32_t batch) : producer_(std::move(producer)), batch_(batch) {}
 
-  explicit QueueSender(Producer producer) : producer_(std::move(producer)) {}
-
-  void send(std::uint64_t sequence) { fill(producer_.claim(Room::equal(Messages, PayloadBytes)), sequence, Messages); }
+  [[nodiscard]] std::uint64_t batch() const noexcept { return batch_; }
+  void send(std::uint64_t sequence) { fill(producer_.claim(Room::equal(batch_, PayloadBytes)), sequence, batch_); }
   void send_end() { fill(producer_.claim(Room::equal(1, PayloadBytes)), kEndOfRun, 1); }
   static constexpr bool has_more_to_show() noexcept { return false; }
 
@@ -67,36 +77,7 @@ class QueueSender {
   }
 
   Producer producer_;
-};
-
-/// Looks before it waits, so that a row about a full ring knows that its ring was full.
-template <std::size_t PayloadBytes, std::uint32_t Messages>
-class FullRingSender : public QueueSender<PayloadBytes, Messages> {
- public:
-  FullRingSender(Producer producer, std::size_t capacity_bytes, Side& side)
-      : QueueSender<PayloadBytes, Messages>(std::move(producer)), capacity_bytes_(capacity_bytes), side_(side) {}
-
-  void send(std::uint64_t sequence) {
-    Claim claim = this->producer_.claim(Room::equal(Messages, PayloadBytes), now);
-    if (claim.outcome() == Outcome::full) {
-      side_.found_full();
-      ++times_full_;
-      claim = this->producer_.claim(Room::equal(Messages, PayloadBytes));
-    }
-    this->fill(std::move(claim), sequence, Messages);
-    bytes_ += Messages * PayloadBytes;
-  }
-  /// However short the run: the ring has been full some times, and been gone round some times.
-  [[nodiscard]] bool has_more_to_show() const noexcept {
-    constexpr unsigned kEnough = 4;
-    return times_full_ < kEnough || bytes_ < kEnough * capacity_bytes_;
-  }
-
- private:
-  std::size_t capacity_bytes_;
-  Side& side_;
-  std::uint64_t bytes_ = 0;
-  unsigned times_full_ = 0;
+  std::uint32_t batch_;
 };
 
 /// Leases up to `lease_max` messages, checks each in place, acks them at once.
@@ -126,36 +107,18 @@ class QueueReceiver {
   std::uint32_t lease_max_;
 };
 
-/// Begins when the ring is full and stays too slow, so that it remains so.
-template <std::size_t PayloadBytes>
-class LateReceiver : public QueueReceiver<PayloadBytes> {
- public:
-  LateReceiver(Consumer consumer, std::uint32_t lease_max, Side& side)
-      : QueueReceiver<PayloadBytes>(std::move(consumer), lease_max), side_(side) {}
-
-  bool receive(std::uint64_t& sequence) {
-    if (sequence == 0) side_.wait_until_full();
-    constexpr std::uint64_t kDawdleNs = 20'000;
-    const std::uint64_t begin = clock_ns(CLOCK_MONOTONIC);
-    while (clock_ns(CLOCK_MONOTONIC) - begin < kDawdleNs) relax();
-    return QueueReceiver<PayloadBytes>::receive(sequence);
-  }
-
- private:
-  Side& side_;
-};
-
 /// One end of a round trip: a producer of one queue, a consumer of the other, one message a claim and a lease.
 template <std::size_t PayloadBytes>
 class QueueLink {
  public:
-  QueueLink(Producer producer, Consumer consumer) : sender_(std::move(producer)), receiver_(std::move(consumer), 1) {}
+  QueueLink(Producer producer, Consumer consumer)
+      : sender_(std::move(producer), 1), receiver_(std::move(consumer), 1) {}
 
   void send(std::uint64_t sequence) { sender_.send(sequence); }
   bool receive(std::uint64_t sequence) { return receiver_.receive(sequence); }
 
  private:
-  QueueSender<PayloadBytes, 1> sender_;
+  QueueSender<PayloadBytes> sender_;
   QueueReceiver<PayloadBytes> receiver_;
 };
 

@@ -1,7 +1,8 @@
-// The rows of ipcq: streams and round trips, with default options but for what a row's name says.
-#include "ipcq_links.hpp"
-#include "raw_rows.hpp"
-#include "row.hpp"
+// The rows of ipcq between one producer and one consumer: streams, round trips, paced messages; with default options but for
+// what a row's name says.
+#include <algorithm>
+
+#include "ipcq_runs.hpp"
 
 namespace ipcq::bench {
 namespace {
@@ -9,172 +10,155 @@ namespace {
 constexpr std::size_t kKi = 1024;
 constexpr std::size_t kMi = kKi * kKi;
 
-/// Side one makes the queue and removes it after both have detached; a queue that a failed run leaves behind goes with
-/// the directory.
-template <class Sender, class Receiver, class MakeSender, class MakeReceiver>
-PairRun stream(const PairPlan& plan, const QueueUse& use, MakeSender make_sender, MakeReceiver make_receiver) {
-  const std::string name = "stream";
-  return run_pair(
-      plan,
-      [&](Side& side) {
-        {
-          const Queue queue = create_queue(use, name);
-          side.meet();
-          Sender sender = make_sender(attach_producer(use, queue), side);
-          stream_out(side, sender);
-        }
-        side.meet();
-        remove(name, {.directory = use.directory});
-      },
-      [&](Side& side) {
-        side.meet();
-        {
-          const Queue queue = open_queue(use, name);
-          Receiver receiver = make_receiver(attach_consumer(use, queue), side);
-          stream_in(side, receiver);
-        }
-        side.meet();
-      });
-}
-
-template <std::size_t PayloadBytes, std::uint32_t Batch>
-PairRun plain_stream(const PairPlan& plan, const QueueUse& use) {
-  using Sender = QueueSender<PayloadBytes, Batch>;
-  using Receiver = QueueReceiver<PayloadBytes>;
-  return stream<Sender, Receiver>(
-      plan, use, [](Producer producer, Side&) { return Sender(std::move(producer)); },
-      [&use](Consumer consumer, Side&) { return Receiver(std::move(consumer), use.lease_max); });
-}
-
-template <std::size_t PayloadBytes, std::uint32_t Batch>
-PairRun full_stream(const PairPlan& plan, const QueueUse& use) {
-  using Sender = FullRingSender<PayloadBytes, Batch>;
-  using Receiver = LateReceiver<PayloadBytes>;
-  return stream<Sender, Receiver>(
-      plan, use, [&use](Producer producer, Side& side) { return Sender(std::move(producer), use.capacity_bytes, side); },
-      [&use](Consumer consumer, Side& side) { return Receiver(std::move(consumer), use.lease_max, side); });
-}
-
 template <std::size_t PayloadBytes>
-PairRun round_trips(const PairPlan& plan, const QueueUse& use) {
-  return run_pair(
-      plan,
-      [&](Side& side) {
-        {
-          const Queue there = create_queue(use, "there");
-          const Queue back = create_queue(use, "back");
-          side.meet();
-          QueueLink<PayloadBytes> link(attach_producer(use, there), attach_consumer(use, back));
-          ping(side, link);
-        }
-        side.meet();
-        remove("there", {.directory = use.directory});
-        remove("back", {.directory = use.directory});
-      },
-      [&](Side& side) {
-        side.meet();
-        {
-          const Queue there = open_queue(use, "there");
-          const Queue back = open_queue(use, "back");
-          QueueLink<PayloadBytes> link(attach_producer(use, back), attach_consumer(use, there));
-          pong(side, link);
-        }
-        side.meet();
-      });
-}
-
-const char* mode_name(bool exclusive) { return exclusive ? "exclusive" : "shared"; }
-
-const char* wait_name(WaitStrategy wait) {
-  switch (wait) {
-    case WaitStrategy::spin:
-      return "spin";
-    case WaitStrategy::adaptive:
-      return "adaptive";
-    case WaitStrategy::sleep:
-      return "sleep";
-  }
-  return "";
-}
-
-template <std::size_t PayloadBytes, std::uint32_t Batch>
-Row stream_row(const QueueUse& use, const std::string& limit) {
-  const std::string batch = std::to_string(Batch);
-  return {.name = "ipcq/stream-" + size_name(PayloadBytes) + "-b" + batch + "-" + size_name(use.capacity_bytes) + "-" +
-                  mode_name(use.exclusive),
-          .what = size_name(PayloadBytes) + " messages, " + batch + " a claim, leases of up to " +
-                  std::to_string(use.lease_max) + ", " + mode_name(use.exclusive) + " on both sides, spinning",
+Row stream_row(const QueueUse& use, std::uint32_t batch, const std::string& limit) {
+  // The lease is named where it is not the one that the other rows take.
+  const std::string lease = use.lease_max == QueueUse{}.lease_max ? "" : "-lease" + std::to_string(use.lease_max);
+  return {.name = "ipcq/stream-" + size_name(PayloadBytes) + "-b" + std::to_string(batch) + "-" +
+                  size_name(use.capacity_bytes) + "-" + mode_name(use) + lease + options_name(use),
+          .what = size_name(PayloadBytes) + " messages, " + std::to_string(batch) + " a claim, leases of up to " +
+                  std::to_string(use.lease_max) + ", " + mode_text(use) + ", spinning" + options_text(use),
           .payload_bytes = PayloadBytes,
           .limit = limit,
-          .run = [use](const PairPlan& plan) { return plain_stream<PayloadBytes, Batch>(plan, use); }};
-}
-
-template <std::size_t PayloadBytes, std::uint32_t Batch>
-Row full_row(const QueueUse& use) {
-  const std::string batch = std::to_string(Batch);
-  return {.name = "full/stream-" + size_name(PayloadBytes) + "-b" + batch + "-" + size_name(use.capacity_bytes) + "-" +
-                  mode_name(use.exclusive) + "-" + wait_name(use.wait),
-          .what = "a ring that is full all the time: " + size_name(PayloadBytes) + " messages, " + batch +
-                  " a claim, a consumer that comes late and dawdles",
-          .payload_bytes = PayloadBytes,
-          .busy = {false, false},
-          .smoke_only = true,
-          .run = [use](const PairPlan& plan) { return full_stream<PayloadBytes, Batch>(plan, use); }};
+          .facts = facts_of(use, batch),
+          .run = [use, batch](const Plan& plan) {
+            return one_queue(
+                plan, use,
+                [&](Side& side, const Queue& queue) {
+                  QueueSender<PayloadBytes> sender(attach_producer(use, queue), batch);
+                  stream_out(side, sender);
+                },
+                [&](Side& side, const Queue& queue) {
+                  QueueReceiver<PayloadBytes> receiver(attach_consumer(use, queue), use.lease_max);
+                  stream_in(side, receiver);
+                });
+          }};
 }
 
 Row round_trip_row(const QueueUse& use) {
   constexpr std::size_t kPayload = 64;
   const bool spins = use.wait == WaitStrategy::spin;
-  return {.name = "ipcq/rtt-" + size_name(kPayload) + "-" + wait_name(use.wait) + "-" + mode_name(use.exclusive),
-          .what = "two queues, one 64-byte message there and back, " + std::string(mode_name(use.exclusive)) +
-                  " on both sides, waiting by " + wait_name(use.wait),
-          .measure = Measure::round_trip,
+  return {
+      .name = "ipcq/rtt-" + size_name(kPayload) + "-" + wait_name(use.wait) + "-" + mode_name(use) + options_name(use),
+      .what = "two queues, one 64-byte message there and back, " + mode_text(use) + ", waiting by " +
+              wait_name(use.wait) + options_text(use),
+      .measure = Measure::round_trip,
+      .payload_bytes = kPayload,
+      .limit = spins ? kRawRoundTrip64 : kRawFutex,
+      .busy = {spins, spins},
+      .facts = facts_of(use, 1),
+      .run = [use](const Plan& plan) { return queue_round_trips<kPayload>(plan, use); }};
+}
+
+Row paced_row(const QueueUse& use, const std::string& rate_name, double messages_per_s) {
+  constexpr std::size_t kPayload = 64;
+  Facts facts = facts_of(use, 1);
+  facts.emplace_back("rate", static_cast<std::uint64_t>(messages_per_s));
+  return {.name = "ipcq/paced-" + rate_name + "-" + wait_name(use.wait),
+          .what = "64-byte messages, " + rate_name + " a second, from when each was due until it was read, " +
+                  mode_text(use) + ", waiting by " + wait_name(use.wait),
+          .measure = Measure::one_way,
           .payload_bytes = kPayload,
-          .limit = spins ? kRawRoundTrip64 : kRawFutex,
-          .busy = {spins, spins},
-          .run = [use](const PairPlan& plan) { return round_trips<kPayload>(plan, use); }};
+          .busy = {true, use.wait == WaitStrategy::spin},
+          .facts = std::move(facts),
+          .run = [use, messages_per_s](const Plan& plan) {
+            return one_queue(
+                plan, use,
+                [&](Side& side, const Queue& queue) {
+                  QueueSender<kPayload> sender(attach_producer(use, queue), 1);
+                  paced_out(side, sender, messages_per_s);
+                },
+                [&](Side& side, const Queue& queue) {
+                  QueueReceiver<kPayload> receiver(attach_consumer(use, queue), use.lease_max);
+                  paced_in(side, receiver, messages_per_s);
+                });
+          }};
+}
+
+QueueUse use_of(const std::string& directory, bool exclusive) {
+  return {.directory = directory,
+          .producers = exclusive ? ProducerMode::exclusive : ProducerMode::shared,
+          .consumers = exclusive ? ConsumerMode::exclusive : ConsumerMode::shared};
+}
+
+void append_round_trips(std::vector<Row>& rows, const std::string& directory) {
+  for (const bool exclusive : {true, false}) {
+    for (const WaitStrategy wait : {WaitStrategy::spin, WaitStrategy::adaptive, WaitStrategy::sleep}) {
+      QueueUse use = use_of(directory, exclusive);
+      use.wait = wait;
+      rows.push_back(round_trip_row(use));
+    }
+    QueueUse use = use_of(directory, exclusive);
+    use.metrics = false;
+    rows.push_back(round_trip_row(use));
+  }
+}
+
+/// One message size: batches of 1 exclusive and shared; shared, the default, in batches of every size.
+template <std::size_t PayloadBytes>
+void append_size(std::vector<Row>& rows, const std::string& directory) {
+  for (const bool exclusive : {true, false}) {
+    const QueueUse use = use_of(directory, exclusive);
+    for (const std::uint32_t batch : {1U, 4U, 16U, 64U, 256U}) {
+      if (batch * PayloadBytes > use.capacity_bytes / 8) continue;  // a ring that a few batches fill shows the ring
+      if (exclusive && batch != 1 && batch != 64) continue;
+      // One by one is set against the batched limit too: that is what batching would have brought.
+      rows.push_back(stream_row<PayloadBytes>(
+          use, batch, raw_stream_name(PayloadBytes, PayloadBytes == 64 * kKi ? 1 : 64, use.capacity_bytes)));
+    }
+  }
+}
+
+void append_rings(std::vector<Row>& rows, const std::string& directory) {
+  for (const std::size_t ring : kRingSweep) {
+    if (ring == QueueUse{}.capacity_bytes) continue;  // it is among the sizes
+    for (const bool exclusive : {true, false}) {
+      QueueUse use = use_of(directory, exclusive);
+      use.capacity_bytes = ring;
+      rows.push_back(stream_row<64>(use, 64, raw_stream_name(64, 64, ring)));
+      if (ring == 16 * kMi) rows.push_back(stream_row<64 * kKi>(use, 1, raw_stream_name(64 * kKi, 1, ring)));
+    }
+  }
+}
+
+/// What the options cost that may be switched off.
+void append_options(std::vector<Row>& rows, const std::string& directory) {
+  for (const bool exclusive : {true, false}) {
+    QueueUse use = use_of(directory, exclusive);
+    use.metrics = false;
+    rows.push_back(stream_row<64>(use, 64, raw_stream_name(64, 64, use.capacity_bytes)));
+    rows.push_back(stream_row<64>(use, 1, raw_stream_name(64, 64, use.capacity_bytes)));
+  }
+  QueueUse use = use_of(directory, true);
+  use.timestamps = false;
+  rows.push_back(stream_row<64>(use, 1, raw_stream_name(64, 64, use.capacity_bytes)));
+  rows.push_back(stream_row<8>(use, 1, raw_stream_name(8, 64, use.capacity_bytes)));
 }
 
 }  // namespace
 
 std::vector<Row> ipcq_rows(const std::string& directory) {
   std::vector<Row> rows;
-  for (const bool exclusive : {true, false}) {
-    for (const WaitStrategy wait : {WaitStrategy::spin, WaitStrategy::sleep}) {
-      rows.push_back(round_trip_row({.directory = directory, .exclusive = exclusive, .wait = wait}));
-    }
+  append_round_trips(rows, directory);
+  for (const WaitStrategy wait : {WaitStrategy::spin, WaitStrategy::adaptive, WaitStrategy::sleep}) {
+    QueueUse use = use_of(directory, false);
+    use.wait = wait;
+    rows.push_back(paced_row(use, "10k", 10e3));
+    rows.push_back(paced_row(use, "100k", 100e3));
+    rows.push_back(paced_row(use, "1M", 1e6));
   }
-  for (const std::size_t ring : {8 * kMi, kMi}) {
-    for (const bool exclusive : {true, false}) {
-      const QueueUse use{.directory = directory, .exclusive = exclusive, .capacity_bytes = ring};
-      rows.push_back(stream_row<8, 64>(use, raw_stream_name(8, 64, ring)));
-      if (ring == 8 * kMi) rows.back().bar_per_s = 100e6;
-      rows.push_back(stream_row<64, 64>(use, raw_stream_name(64, 64, ring)));
-      if (ring != 8 * kMi) continue;
-      // One by one is set against the batched limit too: that is what batching would have brought.
-      rows.push_back(stream_row<8, 1>(use, raw_stream_name(8, 64, ring)));
-      rows.push_back(stream_row<64, 1>(use, raw_stream_name(64, 64, ring)));
-      rows.push_back(stream_row<64 * kKi, 1>(use, raw_stream_name(64 * kKi, 1, ring)));
-    }
-  }
-  return rows;
-}
-
-std::vector<Row> full_ring_rows(const std::string& directory) {
-  std::vector<Row> rows;
-  for (const bool exclusive : {true, false}) {
-    for (const WaitStrategy wait : {WaitStrategy::spin, WaitStrategy::adaptive, WaitStrategy::sleep}) {
-      const QueueUse use{.directory = directory,
-                         .exclusive = exclusive,
-                         .wait = wait,
-                         .capacity_bytes = 64 * kKi,  // the least there is
-                         .lease_max = 48};            // out of step with the batches
-      rows.push_back(full_row<8, 1>(use));
-      rows.push_back(full_row<64, 64>(use));
-      rows.push_back(full_row<1008, 63>(use));          // a claim takes all of the ring but one record
-      rows.push_back(full_row<32 * kKi - 16, 1>(use));  // the largest message: half the ring with its header
-    }
-  }
+  append_size<8>(rows, directory);
+  append_size<64>(rows, directory);
+  append_size<256>(rows, directory);
+  append_size<kKi>(rows, directory);
+  append_size<4 * kKi>(rows, directory);
+  append_size<64 * kKi>(rows, directory);
+  append_rings(rows, directory);
+  append_options(rows, directory);
+  QueueUse members = use_of(directory, false);
+  members.producers = ProducerMode::exclusive;
+  members.lease_max = 64;
+  rows.push_back(stream_row<64>(members, 64, raw_stream_name(64, 64, members.capacity_bytes)));
   return rows;
 }
 

@@ -135,6 +135,8 @@ std::vector<Row> select_rows(const Command& command, const std::string& director
   append(raw_round_trip_rows());
   append(raw_stream_rows());
   append(ipcq_rows(directory));
+  append(ipcq_crowd_rows(directory));
+  append(ipcq_cost_rows(directory));
   if (command.smoke || command.list) append(full_ring_rows(directory));
   if (command.only.empty()) return rows;
   std::erase_if(rows, [&](const Row& row) {
@@ -147,7 +149,7 @@ std::vector<Row> select_rows(const Command& command, const std::string& director
 
 int list(const std::vector<Row>& rows) {
   for (const Row& row : rows) {
-    std::printf("%-42s %s%s\n", row.name.c_str(), row.what.c_str(), row.smoke_only ? " (only with --smoke)" : "");
+    std::printf("%-48s %s%s\n", row.name.c_str(), row.what.c_str(), row.smoke_only ? " (only with --smoke)" : "");
   }
   return 0;
 }

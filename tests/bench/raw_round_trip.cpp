@@ -82,7 +82,7 @@ struct FutexLink {
 };
 
 template <class Link>
-PairRun round_trips(const PairPlan& plan) {
+Run round_trips(const Plan& plan) {
   const SharedMemory memory(sizeof(Ways));
   auto& ways = *new (memory.data()) Ways{};
   return run_pair(
@@ -105,17 +105,20 @@ std::vector<Row> raw_round_trip_rows() {
                   .what = "two cache lines, 8 bytes, polled: what one cpu needs to answer another",
                   .measure = Measure::round_trip,
                   .payload_bytes = 8,
+                  .facts = {{"system", "a cache line"}},
                   .run = round_trips<FlagLink>});
   rows.push_back({.name = kRawRoundTrip64,
                   .what = "the same with 64 bytes of payload in a second line, written and checked both ways",
                   .measure = Measure::round_trip,
                   .payload_bytes = kPayload,
+                  .facts = {{"system", "two cache lines"}, {"wait", "spin"}},
                   .run = round_trips<PayloadLink>});
   rows.push_back({.name = kRawFutex,
                   .what = "two futexes, a wake and a wait each way, no payload",
                   .measure = Measure::round_trip,
                   .payload_bytes = 8,
                   .busy = {false, false},
+                  .facts = {{"system", "futex"}, {"wait", "sleep"}},
                   .run = round_trips<FutexLink>});
   return rows;
 }

@@ -15,7 +15,7 @@ namespace ipcq::bench {
 namespace {
 
 constexpr std::size_t kHeaderBytes = 16;
-constexpr std::size_t kMessagesTakenMax = 256;  // as a lease of the ipcq rows
+constexpr std::size_t kTakenAsLease = 256;  // as the ipcq rows' leases
 
 struct Cursors {
   alignas(kLineApart) std::atomic<std::uint64_t> written;  // bytes since the beginning
@@ -31,12 +31,12 @@ struct RingShape {
 template <std::size_t PayloadBytes, std::size_t Messages>
 class RingSender {
  public:
-  static constexpr std::size_t kBatch = Messages;
   using Shape = RingShape<PayloadBytes, Messages>;
 
   RingSender(Cursors& cursors, std::byte* data, std::size_t capacity)
       : cursors_(cursors), data_(data), capacity_(capacity) {}
 
+  static constexpr std::uint64_t batch() noexcept { return Messages; }
   void send(std::uint64_t sequence) noexcept {
     std::byte* at = room();
     for (std::size_t i = 0; i < Messages; ++i, at += Shape::kRecord) write(at, sequence + i);
@@ -75,7 +75,8 @@ class RingSender {
   std::uint64_t offset_ = 0;
 };
 
-template <std::size_t PayloadBytes, std::size_t Messages>
+/// Takes up to `Taken` messages, or one batch if that is more, for one cursor store.
+template <std::size_t PayloadBytes, std::size_t Messages, std::size_t Taken>
 class RingReceiver {
  public:
   using Shape = RingShape<PayloadBytes, Messages>;
@@ -86,7 +87,7 @@ class RingReceiver {
   bool receive(std::uint64_t& sequence) {
     std::uint64_t written = 0;
     while ((written = cursors_.written.load(std::memory_order_acquire)) == read_) relax();
-    const std::uint64_t most = std::max<std::uint64_t>(kMessagesTakenMax * Shape::kRecord, Shape::kBatchBytes);
+    const std::uint64_t most = std::max<std::uint64_t>(Taken * Shape::kRecord, Shape::kBatchBytes);
     const std::uint64_t end = std::min(written, read_ + most);
     while (read_ < end) {
       const std::byte* const record = data_ + offset_;
@@ -113,8 +114,8 @@ class RingReceiver {
   std::uint64_t offset_ = 0;
 };
 
-template <std::size_t PayloadBytes, std::size_t Messages>
-PairRun stream(const PairPlan& plan, std::size_t ring_bytes) {
+template <std::size_t PayloadBytes, std::size_t Messages, std::size_t Taken>
+Run stream(const Plan& plan, std::size_t ring_bytes) {
   const std::size_t batch_bytes = RingShape<PayloadBytes, Messages>::kBatchBytes;
   const std::size_t capacity = ring_bytes / batch_bytes * batch_bytes;
   const SharedMemory cursor_memory(sizeof(Cursors));
@@ -127,22 +128,34 @@ PairRun stream(const PairPlan& plan, std::size_t ring_bytes) {
         stream_out(side, sender);
       },
       [&](Side& side) {
-        RingReceiver<PayloadBytes, Messages> receiver(cursors, data.data(), capacity);
+        RingReceiver<PayloadBytes, Messages, Taken> receiver(cursors, data.data(), capacity);
         stream_in(side, receiver);
       });
 }
 
 template <std::size_t PayloadBytes, std::size_t Messages>
 Row stream_row(std::size_t ring_bytes) {
-  return {.name = raw_stream_name(PayloadBytes, Messages, ring_bytes),
-          .what = "a bare ring: " + size_name(PayloadBytes) + " messages with 16-byte headers, one cursor store for " +
-                  std::to_string(Messages),
+  return {
+      .name = raw_stream_name(PayloadBytes, Messages, ring_bytes),
+      .what = "a bare ring: " + size_name(PayloadBytes) + " messages with 16-byte headers, one cursor store for " +
+              std::to_string(Messages),
+      .payload_bytes = PayloadBytes,
+      .facts = {{"system", "bare ring"}, {"batch", Messages}, {"ring_bytes", ring_bytes}},
+      .run = [ring_bytes](const Plan& plan) { return stream<PayloadBytes, Messages, kTakenAsLease>(plan, ring_bytes); }};
+}
+
+template <std::size_t PayloadBytes>
+Row one_by_one_row(std::size_t ring_bytes) {
+  return {.name = raw_one_by_one_name(PayloadBytes, ring_bytes),
+          .what = "the bare ring with a cursor store a message on both sides, as queues between threads do it: " +
+                  size_name(PayloadBytes) + " messages",
           .payload_bytes = PayloadBytes,
-          .run = [ring_bytes](const PairPlan& plan) { return stream<PayloadBytes, Messages>(plan, ring_bytes); }};
+          .facts = {{"system", "bare ring, one by one"}, {"batch", std::uint64_t{1}}, {"ring_bytes", ring_bytes}},
+          .run = [ring_bytes](const Plan& plan) { return stream<PayloadBytes, 1, 1>(plan, ring_bytes); }};
 }
 
 /// One cpu copies a block over and over; the other sleeps.
-PairRun copy_block(const PairPlan& plan, std::size_t bytes) {
+Run copy_block(const Plan& plan, std::size_t bytes) {
   const SharedMemory from(bytes);
   const SharedMemory to(bytes);
   return run_pair(
@@ -159,7 +172,7 @@ PairRun copy_block(const PairPlan& plan, std::size_t bytes) {
           ++copies;
         } while (side.running(copies));
         if (std::memcmp(from.data(), to.data(), bytes) != 0) throw PayloadError("memcpy: the copy differs");
-        side.finish(copies);
+        side.finish(Passed{.messages = copies});
       },
       [](Side& side) {
         side.start();
@@ -172,7 +185,8 @@ Row copy_row(std::size_t bytes) {
           .what = "one cpu copies a block of " + size_name(bytes) + "; a message is one copy",
           .payload_bytes = bytes,
           .busy = {true, false},
-          .run = [bytes](const PairPlan& plan) { return copy_block(plan, bytes); }};
+          .facts = {{"system", "memcpy"}},
+          .run = [bytes](const Plan& plan) { return copy_block(plan, bytes); }};
 }
 
 }  // namespace
@@ -188,14 +202,22 @@ std::string raw_stream_name(std::size_t payload_bytes, std::size_t batch, std::s
   return "raw/stream-" + size_name(payload_bytes) + "-b" + std::to_string(batch) + "-" + size_name(ring_bytes);
 }
 
+std::string raw_one_by_one_name(std::size_t payload_bytes, std::size_t ring_bytes) {
+  return "raw/one-by-one-" + size_name(payload_bytes) + "-" + size_name(ring_bytes);
+}
+
 std::vector<Row> raw_stream_rows() {
-  constexpr std::size_t kMi = std::size_t{1} << 20;
+  constexpr std::size_t kKi = 1024;
+  constexpr std::size_t kMi = kKi * kKi;
   std::vector<Row> rows;
-  for (const std::size_t ring : {8 * kMi, kMi}) {
-    rows.push_back(stream_row<8, 64>(ring));
-    rows.push_back(stream_row<64, 64>(ring));
-  }
-  rows.push_back(stream_row<65536, 1>(8 * kMi));
+  rows.push_back(stream_row<8, 64>(8 * kMi));
+  rows.push_back(stream_row<256, 64>(8 * kMi));
+  rows.push_back(stream_row<kKi, 64>(8 * kMi));
+  rows.push_back(stream_row<4 * kKi, 64>(8 * kMi));
+  for (const std::size_t ring : kRingSweep) rows.push_back(stream_row<64, 64>(ring));
+  for (const std::size_t ring : {8 * kMi, 16 * kMi}) rows.push_back(stream_row<64 * kKi, 1>(ring));
+  rows.push_back(one_by_one_row<8>(8 * kMi));
+  rows.push_back(one_by_one_row<64>(8 * kMi));
   rows.push_back(copy_row(kMi));
   rows.push_back(copy_row(8 * kMi));
   return rows;

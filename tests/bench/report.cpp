@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <array>
 
+#include "bars.hpp"
+
 namespace ipcq::bench {
 namespace {
 
@@ -26,55 +28,83 @@ std::string nothing_text(const RowResult& result, Placement placement) {
 
 std::string ratio_text(std::optional<double> ratio) { return ratio ? figure(*ratio) : "-"; }
 
-void print_round_trips(std::FILE* to, const Results& results, Placement placement) {
-  bool titled = false;
-  for (const RowResult& result : results.rows()) {
-    if (result.row->measure != Measure::round_trip) continue;
-    if (!titled) {
-      std::fprintf(to, "  %-38s %3s %27s %9s %9s %9s\n", "round trip, ns", "n", "p50 min / median / max", "p99",
-                   "p99.9", "of limit");
-      titled = true;
+/// Prints `title` before the first row that it is called with, and a row's name with its runs; or that it has none.
+class Table {
+ public:
+  Table(std::FILE* to, const Results& results, Placement placement, std::string title)
+      : to_(to), results_(results), placement_(placement), title_(std::move(title)) {}
+
+  template <class Wanted, class Print>
+  void rows(Wanted wanted, Print print) {
+    for (const RowResult& result : results_.rows()) {
+      if (!wanted(*result.row)) continue;
+      if (!titled_) std::fprintf(to_, "  %s\n", title_.c_str());
+      titled_ = true;
+      const Spread all = spread(result, placement_);
+      if (all.runs == 0) {
+        std::fprintf(to_, "  %-46s %3s %27s\n", result.row->name.c_str(), "", nothing_text(result, placement_).c_str());
+      } else {
+        print(result, all);
+      }
     }
-    const Spread p50 = spread(result, placement);
-    if (p50.runs == 0) {
-      std::fprintf(to, "  %-38s %3s %27s\n", result.row->name.c_str(), "", nothing_text(result, placement).c_str());
-      continue;
-    }
-    std::fprintf(to, "  %-38s %3zu %27s %9s %9s %9s\n", result.row->name.c_str(), p50.runs, spread_text(p50, 1).c_str(),
-                 figure(median_of(result, placement, &PairRun::p99_ns)).c_str(),
-                 figure(median_of(result, placement, &PairRun::p999_ns)).c_str(),
-                 ratio_text(results.of_limit(result, placement)).c_str());
   }
+
+ private:
+  std::FILE* to_;
+  const Results& results_;
+  Placement placement_;
+  std::string title_;
+  bool titled_ = false;
+};
+
+std::string title(const char* what, const char* columns, const char* more) {
+  char text[160];
+  std::snprintf(text, sizeof text, "%-46s %3s %27s %s", what, "n", columns, more);
+  return text;
+}
+
+void print_times(std::FILE* to, const Results& results, Placement placement, Measure measure) {
+  const bool trips = measure == Measure::round_trip;
+  Table(to, results, placement,
+        title(trips ? "round trip, ns" : "one way, paced, ns", "p50 min / median / max",
+              trips ? "      p99     p99.9  of limit" : "      p99     p99.9  sleeps/message"))
+      .rows([&](const Row& row) { return row.measure == measure; },
+            [&](const RowResult& result, const Spread& p50) {
+              const std::string last = trips ? ratio_text(results.of_limit(result, placement))
+                                             : figure(median_of(result, placement, &Run::sleeps_per_message));
+              std::fprintf(to, "  %-46s %3zu %27s %9s %9s %9s\n", result.row->name.c_str(), p50.runs,
+                           spread_text(p50, 1).c_str(), figure(median_of(result, placement, &Run::p99_ns)).c_str(),
+                           figure(median_of(result, placement, &Run::p999_ns)).c_str(), last.c_str());
+            });
 }
 
 void print_streams(std::FILE* to, const Results& results, Placement placement) {
-  bool titled = false;
-  for (const RowResult& result : results.rows()) {
-    const Row& row = *result.row;
-    if (row.measure != Measure::throughput) continue;
-    if (!titled) {
-      std::fprintf(to, "  %-38s %3s %27s %9s %9s  %s\n", "one way, million messages/s", "n", "min / median / max",
-                   "GB/s", "of limit", "bar");
-      titled = true;
-    }
-    const Spread rate = spread(result, placement);
-    if (rate.runs == 0) {
-      std::fprintf(to, "  %-38s %3s %27s\n", row.name.c_str(), "", nothing_text(result, placement).c_str());
-      continue;
-    }
-    std::string bar;
-    if (row.bar_per_s > 0) bar = "  >= " + figure(row.bar_per_s / 1e6) + "  " + std::string(verdict(result, placement));
-    std::fprintf(to, "  %-38s %3zu %27s %9s %9s%s\n", row.name.c_str(), rate.runs, spread_text(rate, 1e6).c_str(),
-                 figure(rate.median * static_cast<double>(row.payload_bytes) / 1e9).c_str(),
-                 ratio_text(results.of_limit(result, placement)).c_str(), bar.c_str());
-  }
+  Table(to, results, placement, title("one way, million messages/s", "min / median / max", "     GB/s  of limit"))
+      .rows([](const Row& row) { return row.measure == Measure::throughput; },
+            [&](const RowResult& result, const Spread& rate) {
+              const Row& row = *result.row;
+              std::fprintf(to, "  %-46s %3zu %27s %9s %9s\n", row.name.c_str(), rate.runs, spread_text(rate, 1e6).c_str(),
+                           figure(rate.median * static_cast<double>(row.payload_bytes) / 1e9).c_str(),
+                           ratio_text(results.of_limit(result, placement)).c_str());
+            });
+}
+
+void print_told(std::FILE* to, const Results& results, Placement placement, bool placed) {
+  Table(to, results, placement, title("others", "min / median / max", "of limit  unit"))
+      .rows([&](const Row& row) { return row.measure == Measure::told && row.placed == placed; },
+            [&](const RowResult& result, const Spread& all) {
+              std::fprintf(to, "  %-46s %3zu %27s %8s  %s\n", result.row->name.c_str(), all.runs,
+                           spread_text(all, 1).c_str(), ratio_text(results.of_limit(result, placement)).c_str(),
+                           result.row->unit.c_str());
+            });
 }
 
 /// "probes 120-140 ns" over all runs of the placement; empty if there are none.
 std::string probes_seen(const Results& results, Placement placement) {
   double least = 0, greatest = 0;
   for (const RowResult& result : results.rows()) {
-    for (const PairRun& run : result.runs(placement)) {
+    if (!result.row->placed) continue;
+    for (const Run& run : result.runs(placement)) {
       for (const double probe : run.probes_ns) {
         least = least == 0 ? probe : std::min(least, probe);
         greatest = std::max(greatest, probe);
@@ -101,24 +131,23 @@ void print_dropped(std::FILE* to, const Results& results) {
   if (disturbed > unclear) std::fprintf(to, "something else keeps these cpus busy: measure again when it has ended\n");
 }
 
+std::string verdict_text(const Bar& bar, const Verdict& verdict) {
+  if (!verdict.figure) return "not seen";
+  std::string text = figure(*verdict.figure) + (bar.unit_name.empty() ? "" : " " + bar.unit_name);
+  if (!verdict.bound) return text + "  -";
+  return text + (bar.at_most ? "  <= " : "  >= ") + figure(*verdict.bound) + (verdict.met ? "  met" : "  MISSED");
+}
+
 void print_bars(std::FILE* to, const Results& results) {
   bool titled = false;
-  for (const RowResult& result : results.rows()) {
-    const Row& row = *result.row;
-    if (row.bar_per_s <= 0) continue;
-    if (!titled) {
-      std::fprintf(to, "\n%-40s %20s %20s %20s\n", "verdicts (medians)", "bar", "near", "far");
-      titled = true;
-    }
-    std::array<std::string, 2> cells;
-    for (std::size_t i = 0; i < 2; ++i) {
-      const Placement placement = i == 0 ? Placement::near : Placement::far;
-      const Spread rate = spread(result, placement);
-      cells[i] = rate.runs == 0 ? nothing_text(result, placement)
-                                : figure(rate.median / 1e6) + " M/s  " + std::string(verdict(result, placement));
-    }
-    std::fprintf(to, "%-40s %20s %20s %20s\n", row.name.c_str(), (">= " + figure(row.bar_per_s / 1e6) + " M/s").c_str(),
-                 cells[0].c_str(), cells[1].c_str());
+  for (const Bar& bar : all_bars()) {
+    if (!is_asked(bar, results.rows())) continue;
+    if (!titled) std::fprintf(to, "\n%-74s %28s %28s\n", "what is demanded (medians)", "near", "far");
+    titled = true;
+    const std::string near = verdict_text(bar, judge(bar, results.rows(), Placement::near));
+    const bool placed = is_placed(bar, results.rows());
+    const std::string far = placed ? verdict_text(bar, judge(bar, results.rows(), Placement::far)) : "(the same)";
+    std::fprintf(to, "%-74s %28s %28s\n", bar.what.c_str(), near.c_str(), far.c_str());
   }
 }
 
@@ -134,15 +163,9 @@ std::optional<double> Results::of_limit(const RowResult& result, Placement place
   return mine.median / its.median;
 }
 
-std::string_view verdict(const RowResult& result, Placement placement) {
-  const Spread rate = spread(result, placement);
-  if (result.row->bar_per_s <= 0 || rate.runs == 0) return {};
-  return rate.median >= result.row->bar_per_s ? "met" : "MISSED";
-}
-
-double median_of(const RowResult& result, Placement placement, double PairRun::*figure) {
+double median_of(const RowResult& result, Placement placement, const std::function<double(const Run&)>& figure_of_run) {
   std::vector<double> values;
-  for (const PairRun& run : result.runs(placement)) values.push_back(run.*figure);
+  for (const Run& run : result.runs(placement)) values.push_back(figure_of_run(run));
   return median(std::move(values));
 }
 
@@ -150,7 +173,7 @@ void print_machine(std::FILE* to, const Machine& machine, const Settings& settin
   std::fprintf(to, "cpu       %s; %u online\nkernel    %s\ncompiler  %s\ndate      %s\nclock     %s\n",
                machine.cpu.c_str(), machine.cpus, machine.kernel.c_str(), machine.compiler.c_str(),
                machine.date.c_str(), machine.clock.c_str());
-  std::fprintf(to, "method    %zu rows, interleaved, %u runs of %.2g s each, two processes on cpus %d and %d\n", rows,
+  std::fprintf(to, "method    %zu rows, interleaved, %u runs of %.2g s each, processes on cpus %d and %d\n", rows,
                settings.repeats, settings.seconds, settings.cpus[0], settings.cpus[1]);
   std::fflush(to);
 }
@@ -166,9 +189,13 @@ void print_tables(std::FILE* to, const Results& results) {
       continue;
     }
     std::fprintf(to, "\n%s: %s\n", to_string(placement), probes.c_str());
-    print_round_trips(to, results, placement);
+    print_times(to, results, placement, Measure::round_trip);
+    print_times(to, results, placement, Measure::one_way);
     print_streams(to, results, placement);
+    print_told(to, results, placement, true);
   }
+  std::fprintf(to, "\nwherever the cpus are\n");
+  print_told(to, results, Placement::near, false);
   print_dropped(to, results);
   print_bars(to, results);
   for (const RowResult& result : results.rows()) {

@@ -2,9 +2,9 @@
 #pragma once
 
 #include <cstdio>
+#include <functional>
 #include <optional>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "machine.hpp"
@@ -25,11 +25,9 @@ class Results {
   const std::vector<RowResult>& rows_;
 };
 
-/// "met", "MISSED", or nothing: the row has no bar, or was not seen in this placement.
-[[nodiscard]] std::string_view verdict(const RowResult& result, Placement placement);
-
-/// Median of one figure of the runs of a placement; `figure` is a member of PairRun.
-[[nodiscard]] double median_of(const RowResult& result, Placement placement, double PairRun::*figure);
+/// Median of one figure of the runs of a placement; `figure_of_run` may be a member of Run.
+[[nodiscard]] double median_of(const RowResult& result, Placement placement,
+                               const std::function<double(const Run&)>& figure_of_run);
 
 void print_machine(std::FILE* to, const Machine& machine, const Settings& settings, std::size_t rows);
 void print_tables(std::FILE* to, const Results& results);

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 
 #include "interrupt.hpp"
@@ -20,10 +21,10 @@ class Progress {
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;
 
-  void show(unsigned round, unsigned rounds, const std::string& row) const {
+  void show(unsigned round, unsigned rounds, std::size_t row, std::size_t rows, const std::string& name) const {
     if (!shown_) return;
-    std::fprintf(stderr, "\r\033[Kround %u of %u%s  near %u, far %u, dropped %u  %s", round, rounds,
-                 round > rounds ? " (repeating dropped runs)" : "", near_, far_, dropped_, row.c_str());
+    std::fprintf(stderr, "\r\033[Kround %u of %u%s, row %zu of %zu  near %u, far %u, dropped %u  %s", round, rounds,
+                 round > rounds ? " (repeating dropped runs)" : "", row, rows, near_, far_, dropped_, name.c_str());
     std::fflush(stderr);
   }
   void count(Placement placement) noexcept {
@@ -35,12 +36,17 @@ class Progress {
   unsigned near_ = 0, far_ = 0, dropped_ = 0;
 };
 
-bool is_disturbed(const Row& row, const PairRun& run) noexcept {
-  return (row.busy[0] && run.cpu_share(0) < kCpuShareMin) || (row.busy[1] && run.cpu_share(1) < kCpuShareMin);
+bool is_disturbed(const Row& row, const Run& run) noexcept {
+  return (row.busy[0] && run.cpu_share(Role::sends) < kCpuShareMin) ||
+         (row.busy[1] && run.cpu_share(Role::receives) < kCpuShareMin);
 }
 
 /// Files a finished run. Returns where it went: Placement::unclear means dropped.
-Placement file(RowResult& result, PairRun run, const PlacementRule& rule) {
+Placement file(RowResult& result, Run run, const PlacementRule& rule) {
+  if (!result.row->placed) {
+    result.anywhere.push_back(std::move(run));
+    return Placement::near;
+  }
   const Placement placement = rule.of(run.probes_ns);
   if (placement == Placement::unclear) {
     ++result.unclear;
@@ -54,14 +60,23 @@ Placement file(RowResult& result, PairRun run, const PlacementRule& rule) {
   return placement;
 }
 
-std::string why_failed(const PairRun& run) {
-  return (run.end == PairRun::End::payload_bad ? "payload check: " : "") + run.error;
+std::string why_failed(const Run& run) {
+  return (run.end == Run::End::payload_bad ? "payload check: " : "") + run.error;
 }
 
 }  // namespace
 
-double value(const Row& row, const PairRun& run) noexcept {
-  return row.measure == Measure::round_trip ? run.p50_ns : run.messages_per_s();
+double value(const Row& row, const Run& run) noexcept {
+  switch (row.measure) {
+    case Measure::throughput:
+      return run.messages_per_s();
+    case Measure::round_trip:
+    case Measure::one_way:
+      return run.p50_ns;
+    case Measure::told:
+      return run.told;
+  }
+  return 0;
 }
 
 double median(std::vector<double> values) noexcept {
@@ -73,7 +88,7 @@ double median(std::vector<double> values) noexcept {
 
 Spread spread(const RowResult& result, Placement placement) {
   std::vector<double> values;
-  for (const PairRun& run : result.runs(placement)) values.push_back(value(*result.row, run));
+  for (const Run& run : result.runs(placement)) values.push_back(value(*result.row, run));
   if (values.empty()) return {};
   const auto [least, greatest] = std::minmax_element(values.begin(), values.end());
   return {values.size(), *least, median(values), *greatest};
@@ -81,18 +96,18 @@ Spread spread(const RowResult& result, Placement placement) {
 
 std::vector<RowResult> measure(const std::vector<Row>& rows, const Settings& settings, const RunDirectory& directory) {
   std::vector<RowResult> results(rows.begin(), rows.end());
-  const PairPlan plan{.cpus = settings.cpus, .measure_s = settings.seconds};
   Progress progress;
   for (unsigned round = 1; round <= kRoundsFactor * settings.repeats; ++round) {
     bool complete = true;
-    for (RowResult& result : results) {
-      if (!result.failure.empty()) continue;
-      if (std::max(result.near.size(), result.far.size()) >= settings.repeats) continue;
+    for (std::size_t i = 0; i < results.size(); ++i) {
+      RowResult& result = results[i];
+      if (!result.failure.empty() || result.most_runs() >= settings.repeats) continue;
       complete = false;
-      progress.show(round, settings.repeats, result.row->name);
-      PairRun run = result.row->run(plan);
-      if (run.end == PairRun::End::interrupted || interrupted() != 0) return results;
-      if (run.end == PairRun::End::ok) {
+      progress.show(round, settings.repeats, i + 1, results.size(), result.row->name);
+      const Plan plan{.cpus = settings.cpus, .measure_s = settings.seconds, .probe = result.row->placed};
+      Run run = result.row->run(plan);
+      if (run.end == Run::End::interrupted || interrupted() != 0) return results;
+      if (run.end == Run::End::ok) {
         progress.count(file(result, std::move(run), settings.rule));
       } else {
         result.failure = why_failed(run);
@@ -105,21 +120,21 @@ std::vector<RowResult> measure(const std::vector<Row>& rows, const Settings& set
 }
 
 unsigned smoke(const std::vector<Row>& rows, const RunDirectory& directory) {
-  const PairPlan plan{.warm_up_s = 0, .measure_s = 0.005, .probe = false};
+  const Plan plan{.warm_up_s = 0, .measure_s = 0.005, .probe = false, .smoke = true};
   unsigned failed = 0;
   for (const Row& row : rows) {
-    const PairRun run = row.run(plan);
-    if (run.end == PairRun::End::interrupted || interrupted() != 0) return failed;
+    const Run run = row.run(plan);
+    if (run.end == Run::End::interrupted || interrupted() != 0) return failed;
     std::string failure;
-    if (run.end != PairRun::End::ok) {
+    if (run.end != Run::End::ok) {
       failure = why_failed(run);
-    } else if (run.total[0] == 0) {
-      failure = "no message passed";
+    } else if (row.measure == Measure::told ? std::isnan(run.told) : run.messages() == 0) {
+      failure = row.measure == Measure::told ? "it tells nothing" : "no message passed";
     }
     if (failure.empty()) {
-      std::printf("ok      %-42s %12llu messages\n", row.name.c_str(), static_cast<unsigned long long>(run.total[0]));
+      std::printf("ok      %-48s %12llu messages\n", row.name.c_str(), static_cast<unsigned long long>(run.messages()));
     } else {
-      std::printf("FAILED  %-42s %s\n", row.name.c_str(), failure.c_str());
+      std::printf("FAILED  %-48s %s\n", row.name.c_str(), failure.c_str());
       ++failed;
       directory.clear();
     }

@@ -2,6 +2,7 @@
 // middle meets all of them; each run kept with its placement, or dropped.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <string>
@@ -29,25 +30,28 @@ struct RowResult {
   explicit RowResult(const Row& of) : row(&of) {}
 
   const Row* row;
-  std::vector<PairRun> near, far;
+  std::vector<Run> near, far;
+  std::vector<Run> anywhere;                       ///< of a row that is not placed
   unsigned unclear = 0;                            ///< dropped: the probes disagree, or lie outside both ranges
   unsigned disturbed_near = 0, disturbed_far = 0;  ///< dropped: a spinning side did not have its cpu
   std::string failure;                             ///< not empty: a run failed, and no further one was tried
 
-  [[nodiscard]] const std::vector<PairRun>& runs(Placement placement) const noexcept {
-    return placement == Placement::near ? near : far;
+  [[nodiscard]] const std::vector<Run>& runs(Placement placement) const noexcept {
+    return !row->placed ? anywhere : placement == Placement::near ? near : far;
   }
+  /// The largest number of runs in one placement.
+  [[nodiscard]] std::size_t most_runs() const noexcept { return std::max({near.size(), far.size(), anywhere.size()}); }
   [[nodiscard]] unsigned disturbed(Placement placement) const noexcept {
     return placement == Placement::near ? disturbed_near : disturbed_far;
   }
 };
 
-/// Least, median and greatest of what a row measures: messages a second, or the median round trip in ns.
+/// Least, median and greatest of what a row measures: messages a second, a median time in ns, or what it tells.
 struct Spread {
   std::size_t runs = 0;
   double min = 0, median = 0, max = 0;
 };
-[[nodiscard]] double value(const Row& row, const PairRun& run) noexcept;
+[[nodiscard]] double value(const Row& row, const Run& run) noexcept;
 [[nodiscard]] double median(std::vector<double> values) noexcept;
 [[nodiscard]] Spread spread(const RowResult& result, Placement placement);
 

@@ -1,5 +1,5 @@
-// What the parent and the two sides of a run share: phases, meeting point, probe lines, results. Anonymous shared memory
-// that is made before the forks, so it starts zeroed and goes with the last of the three.
+// What the parent and the sides of a run share: phases, meeting point, probe lines, results. Anonymous shared memory that
+// is made before the forks, so it starts zeroed and goes with the last of them.
 #pragma once
 
 #include <array>
@@ -9,28 +9,31 @@
 #include <type_traits>
 
 #include "histogram.hpp"
-#include "pair.hpp"
+#include "run.hpp"
 
 namespace ipcq::bench::detail {
 
 struct alignas(kLineApart) SideResult {
   Mark begin, stop;
-  std::uint64_t total;
+  Passed passed;
   bool passes_messages;
   bool payload_bad;
   char error[512];
 };
 
 struct SharedRun {
-  // Read by both sides once a batch, written by the parent twice a run.
+  // Read by all sides once a batch, written by the parent twice a run.
   alignas(kLineApart) std::atomic<Phase> phase;
-  alignas(kLineApart) std::atomic<std::uint64_t> ping;  // written by the first side alone
-  alignas(kLineApart) std::atomic<std::uint64_t> pong;  // written by the second side alone
+  alignas(kLineApart) std::atomic<std::uint64_t> ping;  // written by the first side that sends alone
+  alignas(kLineApart) std::atomic<std::uint64_t> pong;  // written by the first side that receives alone
   alignas(kLineApart) std::atomic<std::uint32_t> arrivals;
+  std::uint32_t sides_number;  // written before the forks
+  int started_event;           // so too; written to once by the first side when the warm-up begins
   alignas(kLineApart) std::atomic<std::uint64_t> times_full;
+  std::atomic<std::uint64_t> origin_ticks;
   alignas(kLineApart) std::array<double, 2> probes_ns;
-  int started_event;  // written once by the first side when the warm-up begins
-  std::array<SideResult, 2> sides;
+  double told;
+  std::array<SideResult, kSidesMax> sides;
   alignas(kLineApart) Histogram histogram;
 };
 static_assert(std::atomic<Phase>::is_always_lock_free && std::atomic<std::uint64_t>::is_always_lock_free);

@@ -1,11 +1,12 @@
 // The child's half of the harness.
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
 
 #include "clock.hpp"
-#include "pair.hpp"
+#include "run.hpp"
 #include "shared_run.hpp"
 
 namespace ipcq::bench {
@@ -17,15 +18,29 @@ constexpr std::size_t kProbeTripsIgnored = 512;  // the first ones pay for page 
 }  // namespace
 
 std::atomic<Phase>& Side::phase() noexcept { return run_.phase; }
-Histogram& Side::histogram() noexcept { return run_.histogram; }
+
+Histogram& Side::feed_histogram() noexcept {
+  feeds_histogram_ = true;
+  return run_.histogram;
+}
+
+void Side::tell(double figure) noexcept { run_.told = figure; }
+
+void Side::set_origin(std::uint64_t ticks) noexcept { run_.origin_ticks.store(ticks, std::memory_order_release); }
+
+std::uint64_t Side::await_origin() noexcept {
+  std::uint64_t ticks = 0;
+  while ((ticks = run_.origin_ticks.load(std::memory_order_acquire)) == 0) relax();
+  return ticks;
+}
 
 void Side::meet() noexcept {
   ++meetings_;
   run_.arrivals.fetch_add(1, std::memory_order_acq_rel);
-  // Both sides are mostly here at once, so it polls first; then it sleeps, for a side may idle through a whole run and a
+  // All sides are mostly here at once, so it polls first; then it sleeps, for a side may idle through a whole run and a
   // machine may have one cpu.
   unsigned sleep_us = 50;
-  for (unsigned looks = 0; run_.arrivals.load(std::memory_order_acquire) < 2 * meetings_; ++looks) {
+  for (unsigned looks = 0; run_.arrivals.load(std::memory_order_acquire) < run_.sides_number * meetings_; ++looks) {
     if (looks < 10'000) {
       relax();
       continue;
@@ -45,19 +60,22 @@ void Side::start() noexcept {
   [[maybe_unused]] const ssize_t written = write(run_.started_event, &one, sizeof one);
 }
 
-void Side::finish(std::optional<std::uint64_t> count) noexcept {
-  run_.sides[index_].total = count.value_or(0);
-  run_.sides[index_].passes_messages = count.has_value();
+void Side::finish(std::optional<Passed> passed) noexcept {
+  run_.sides[index_].passed = passed.value_or(Passed{});
+  run_.sides[index_].passes_messages = passed.has_value();
   meet();
   if (probe_) probe(1);
 }
 
 void Side::enter(Phase now, std::uint64_t count) noexcept {
   seen_ = now;
-  const Mark mark{count, clock_ns(CLOCK_MONOTONIC), clock_ns(CLOCK_PROCESS_CPUTIME_ID)};
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  const Mark mark{count, clock_ns(CLOCK_MONOTONIC), clock_ns(CLOCK_PROCESS_CPUTIME_ID),
+                  static_cast<std::uint64_t>(usage.ru_nvcsw)};
   if (now == Phase::measure) {
     run_.sides[index_].begin = mark;
-    if (index_ == 0) run_.histogram.clear();
+    if (feeds_histogram_) run_.histogram.clear();
   } else {
     run_.sides[index_].stop = mark;
   }
@@ -65,7 +83,7 @@ void Side::enter(Phase now, std::uint64_t count) noexcept {
 
 void Side::probe(std::size_t which) noexcept {
   const std::uint64_t base = which * kProbeTrips;
-  if (index_ != 0) {
+  if (role_ == Role::receives) {
     for (std::uint64_t i = base + 1; i <= base + kProbeTrips; ++i) {
       while (run_.ping.load(std::memory_order_acquire) != i) {
       }

@@ -1,0 +1,222 @@
+// The rows about what it costs to be there: to wait, to attach, to create a queue, to list many, and the memory beside the
+// ring. They say one figure each, and do not depend on how far apart the two cpus are.
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cerrno>
+#include <ctime>
+#include <filesystem>
+#include <new>
+#include <system_error>
+
+#include "clock.hpp"
+#include "ipcq_runs.hpp"
+
+namespace ipcq::bench {
+namespace {
+
+constexpr std::size_t kMi = std::size_t{1} << 20;
+
+std::string reserve_name(std::size_t bytes) { return "raw/reserve-" + size_name(bytes); }
+
+double median(std::vector<double> values) {
+  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
+  std::nth_element(values.begin(), middle, values.end());
+  return *middle;
+}
+
+/// Works until the measuring phase is over, at least once; tells the median time in units of `unit_ns`. `clean_up` after
+/// each work is not timed.
+template <class Work, class CleanUp>
+void time_again_and_again(Side& side, double unit_ns, Work work, CleanUp clean_up) {
+  std::vector<double> times;
+  do {
+    if (!side.warmed_up()) times.clear();
+    const std::uint64_t begin = clock_ns(CLOCK_MONOTONIC);
+    work();
+    times.push_back(static_cast<double>(clock_ns(CLOCK_MONOTONIC) - begin) / unit_ns);
+    clean_up();
+  } while (side.running(times.size()));
+  side.tell(median(times));
+}
+
+void keep_company(Side& side) {
+  side.start();
+  side.finish(std::nullopt);
+}
+
+/// One side works, the other keeps it company.
+Run run_alone(const Plan& plan, const std::function<void(Side&)>& work) {
+  return run_pair(
+      plan,
+      [&](Side& side) {
+        work(side);
+        side.finish(std::nullopt);
+      },
+      keep_company);
+}
+
+Row cost_row(const std::string& name, const std::string& what, const std::string& unit, const QueueUse& use,
+             std::function<Run(const Plan&)> run) {
+  return {.name = name,
+          .what = what,
+          .measure = Measure::told,
+          .unit = unit,
+          .less_is_better = true,
+          .busy = {false, false},
+          .placed = false,
+          .facts = facts_of(use, 1),
+          .run = std::move(run)};
+}
+
+/// The cpu time that a process has used.
+std::uint64_t cpu_ns_of(pid_t pid) {
+  clockid_t clock{};
+  if (const int error = clock_getcpuclockid(pid, &clock); error != 0) {
+    throw std::system_error(error, std::generic_category(), "the cpu time of a consumer");
+  }
+  return clock_ns(clock);
+}
+
+/// The first side looks at the second, which sleeps all the time, and wakes it at the end by closing the queue.
+Run run_idle(const Plan& plan, const QueueUse& use) {
+  const SharedMemory memory(sizeof(std::atomic<pid_t>));
+  auto& consumer_pid = *new (memory.data()) std::atomic<pid_t>(0);
+  return one_queue(
+      plan, use,
+      [&](Side& side, const Queue& queue) {
+        side.start();
+        while (side.running(0) && !side.warmed_up()) usleep(100);
+        const std::uint64_t begin = clock_ns(CLOCK_MONOTONIC);
+        const std::uint64_t cpu_begin = cpu_ns_of(consumer_pid.load(std::memory_order_relaxed));
+        while (side.running(0)) usleep(500);
+        const std::uint64_t cpu_end = cpu_ns_of(consumer_pid.load(std::memory_order_relaxed));
+        const std::uint64_t end = clock_ns(CLOCK_MONOTONIC);
+        side.tell(100 * static_cast<double>(cpu_end - cpu_begin) / static_cast<double>(end - begin));
+        queue.close();
+        side.finish(std::nullopt);
+      },
+      [&](Side& side, const Queue& queue) {
+        consumer_pid.store(getpid(), std::memory_order_relaxed);  // relaxed: the sides meet before it is read
+        Consumer consumer = attach_consumer(use, queue);
+        side.start();
+        const Lease lease = consumer.lease();
+        if (lease.outcome() != Outcome::closed) unexpected("lease", lease.outcome());
+        side.finish(std::nullopt);
+      });
+}
+
+Row idle_row(QueueUse use, WaitStrategy wait) {
+  use.wait = wait;
+  return cost_row(std::string("ipcq/idle-") + wait_name(wait),
+                  std::string("the cpu time of a consumer that waits by ") + wait_name(wait) + " on an empty queue",
+                  "% of a cpu", use, [use](const Plan& plan) { return run_idle(plan, use); });
+}
+
+Row attach_row(const QueueUse& use) {
+  return cost_row("ipcq/attach", "to open a queue of 8 MiB by its name, attach a consumer and detach it", "us", use,
+                  [use](const Plan& plan) {
+                    return one_queue(
+                        plan, use, [](Side& side, const Queue&) { keep_company(side); },
+                        [&](Side& side, const Queue&) {
+                          side.start();
+                          const auto attach = [&] {
+                            const Queue queue = open_queue(use, "stream");
+                            const Consumer consumer = attach_consumer(use, queue);
+                          };
+                          time_again_and_again(side, 1e3, attach, [] {});
+                          side.finish(std::nullopt);
+                        });
+                  });
+}
+
+Row create_row(QueueUse use, std::size_t capacity_bytes) {
+  use.capacity_bytes = capacity_bytes;
+  const auto create = [use] { (void)create_queue(use, "created"); };
+  const auto clean_up = [use] { remove("created", {.directory = use.directory}); };
+  Row row = cost_row("ipcq/create-" + size_name(capacity_bytes),
+                     "to create a queue of " + size_name(capacity_bytes) + ", its memory reserved", "ms", use,
+                     [=](const Plan& plan) {
+                       return run_alone(plan, [&](Side& side) {
+                         side.start();
+                         time_again_and_again(side, 1e6, create, clean_up);
+                       });
+                     });
+  row.limit = reserve_name(capacity_bytes);
+  return row;
+}
+
+/// What the kernel takes for the memory alone: a file of so many bytes whose pages are there.
+Row reserve_row(const QueueUse& use, std::size_t bytes) {
+  Row row = cost_row(reserve_name(bytes), "to reserve a file of " + size_name(bytes) + " in the same tmpfs", "ms", use,
+                     [=](const Plan& plan) {
+                       return run_alone(plan, [&](Side& side) {
+                         int fd = -1;
+                         const auto reserve = [&] {
+                           fd = open(use.directory.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+                           const int error = fd < 0 ? errno : posix_fallocate(fd, 0, static_cast<off_t>(bytes));
+                           if (error != 0) throw std::system_error(error, std::generic_category(), "reserving memory");
+                         };
+                         side.start();
+                         time_again_and_again(side, 1e6, reserve, [&] { close(fd); });
+                       });
+                     });
+  row.facts = {{"system", "a file"}};
+  return row;
+}
+
+Row list_row(const QueueUse& use, std::uint32_t queues) {
+  return cost_row("ipcq/ls-" + std::to_string(queues), "to list " + std::to_string(queues) + " queues of 64 KiB", "ms",
+                  use, [=](const Plan& plan) {
+                    QueueUse many = use;
+                    many.directory += "/many";
+                    many.capacity_bytes = std::size_t{64} << 10;
+                    return run_alone(plan, [&](Side& side) {
+                      const std::uint32_t number = plan.smoke ? 20 : queues;
+                      std::filesystem::create_directory(many.directory);
+                      for (std::uint32_t i = 0; i < number; ++i) (void)create_queue(many, "queue" + std::to_string(i));
+                      const auto list_all = [&] {
+                        const std::size_t seen = list({.directory = many.directory}).size();
+                        if (seen != number)
+                          throw std::runtime_error("list() found " + std::to_string(seen) + " queues");
+                      };
+                      side.start();
+                      time_again_and_again(side, 1e6, list_all, [] {});
+                      std::filesystem::remove_all(many.directory);
+                    });
+                  });
+}
+
+/// Of a queue with nothing but default options, so that it is what a user sees.
+Row memory_row(const QueueUse& use) {
+  return cost_row("ipcq/memory-beside-ring", "a queue's memory but for its ring, with default options", "MiB", use,
+                  [=](const Plan& plan) {
+                    return run_alone(plan, [&](Side& side) {
+                      const Queue queue = Queue::create("plain", {.directory = use.directory});
+                      const QueueInfo info = queue.inspect();
+                      side.start();
+                      while (side.running(0)) usleep(100);
+                      side.tell(static_cast<double>(info.segment_bytes - info.capacity_bytes) / kMi);
+                      remove("plain", {.directory = use.directory});
+                    });
+                  });
+}
+
+}  // namespace
+
+std::vector<Row> ipcq_cost_rows(const std::string& directory) {
+  const QueueUse use{.directory = directory, .wait = WaitStrategy::adaptive};
+  std::vector<Row> rows;
+  rows.push_back(idle_row(use, WaitStrategy::adaptive));
+  rows.push_back(idle_row(use, WaitStrategy::sleep));
+  rows.push_back(attach_row(use));
+  rows.push_back(reserve_row(use, 64 * kMi));
+  rows.push_back(create_row(use, 64 * kMi));
+  rows.push_back(list_row(use, 1000));
+  rows.push_back(memory_row(use));
+  return rows;
+}
+
+}  // namespace ipcq::bench
