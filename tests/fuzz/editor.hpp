@@ -2,7 +2,7 @@
 //
 // Not edited: the list pointers inside mutexes, which are glibc's own and which unlock() writes through (whoever may write
 // a segment is trusted with that, docs/concepts.md), and the words of a mutex but for the mark of a holder's death: with
-// any other owner a lock waits its 4 ms, which the target `mutexes` alone tries.
+// any other owner most calls end at a lock that times out, which the target `mutexes` alone tries.
 #pragma once
 
 #include <cstddef>

@@ -1,5 +1,5 @@
-// Target: mutexes whose bytes are not a mutex's, but for glibc's list pointers. Slow: whoever finds a foreign owner in one
-// waits for him as long as for any holder.
+// Target: mutexes whose bytes are not a mutex's, but for glibc's list pointers. Whoever finds a foreign owner in one
+// waits for him as long as for any holder, by the clock of waits.cpp.
 #include <cstring>
 
 #include "core/exclusive_consumer.hpp"
