@@ -1,5 +1,4 @@
-// Quotas as users meet them: refusals that tell the time, waiting that sleeps and is woken, rates that are kept by
-// processes together.
+// Quotas as users meet them: refusals that tell the time, waiting that sleeps and is woken.
 #include <gtest/gtest.h>
 #include <time.h>
 #include <unistd.h>
@@ -11,21 +10,15 @@
 #include <vector>
 
 #include "queue_contract.hpp"
-#include "support/child_process.hpp"
 
 namespace ipcq::contract {
 namespace {
 
-using std::chrono::duration;
 using std::chrono::milliseconds;
 using std::chrono::nanoseconds;
 using std::chrono::seconds;
 using std::chrono::steady_clock;
 using support::Background;
-using support::Child;
-using support::ChildProcess;
-using support::ChildRole;
-using support::require;
 
 constexpr double kSlow = 1.0 / 3600;
 
@@ -311,95 +304,6 @@ TEST_P(QuotaWaiting, CostsNoProcessorTime) {
   const auto took = steady_clock::now() - began;
   EXPECT_GE(took, milliseconds(375)) << "nineteen of 20 ms";
   EXPECT_LT(used() - before, took / 10);
-}
-
-/// Sends batches of argument 1 messages until told, and reports how many messages that were.
-const ChildRole kSender("quota sender", [](Child& self) {
-  Producer producer = Queue::open("contract", {.directory = self.argument(0), .trusted_owners = {}}).producer();
-  const auto batch = static_cast<std::uint32_t>(self.number(1));
-  self.report("ready");
-  self.await("go");
-  const auto end = steady_clock::now() + milliseconds(self.number(2));
-  std::uint64_t sent = 0;
-  for (;;) {
-    ipcq::Claim claim = producer.claim(Room::equal(batch, 8), Deadline(end));
-    if (claim.outcome() == Outcome::over_quota) break;
-    require(claim.outcome() == Outcome::ok, to_string(claim.outcome()));
-    for (std::uint32_t i = 0; i < batch; ++i) claim.append(8);
-    require(claim.commit() == Outcome::ok, "commit");
-    sent += batch;
-    if (steady_clock::now() >= end) break;
-  }
-  self.report(std::to_string(sent));
-  return 0;
-});
-
-class QuotaRates : public QueueContract {
- protected:
-  struct Sent {
-    std::vector<double> each;
-    double together = 0;
-    double seconds = 0;
-  };
-  /// What so many processes send in `time`, each in batches of its own size; the ring drops what nobody reads.
-  [[nodiscard]] Sent send(const Quota& quota, const std::vector<std::uint32_t>& batches, milliseconds time) const {
-    CreateOptions limited = options();
-    limited.overflow = Overflow::drop_oldest;
-    limited.capacity_bytes = 1 << 20;
-    limited.quota = quota;
-    const Queue queue = create(limited);
-    std::vector<ChildProcess> senders;
-    for (const std::uint32_t batch : batches) {
-      senders.emplace_back(kSender,
-                           std::vector<std::string>{directory(), std::to_string(batch), std::to_string(time.count())});
-    }
-    for (ChildProcess& sender : senders) require(sender.next_report() == "ready", "a sender");
-    const auto began = steady_clock::now();
-    for (const ChildProcess& sender : senders) sender.tell("go");
-    Sent sent;
-    for (ChildProcess& sender : senders) {
-      sent.each.push_back(std::stod(sender.next_report()));
-      sent.together += sent.each.back();
-    }
-    sent.seconds = duration<double>(steady_clock::now() - began).count();
-    for (ChildProcess& sender : senders) EXPECT_TRUE(sender.succeeds());
-    EXPECT_EQ(static_cast<double>(queue.inspect().messages), sent.together);
-    return sent;
-  }
-};
-INSTANTIATE_TEST_SUITE_P(Modes, QuotaRates, ::testing::Values(kSharedShared), name_of);
-
-// Bounds from above hold on any machine: by the clock of the queue, more may never pass. Those from below need that the
-// processes are let run: the burst makes up for 100 ms of waiting for a processor.
-TEST_P(QuotaRates, AreKeptByOneAndByProcessesTogether) {
-  constexpr double kTime = 2;
-  for (const double rate : {2'000.0, 100'000.0}) {
-    for (const std::size_t processes : {1UL, 2UL, 4UL}) {
-      if (rate > 2'000 && processes == 2) continue;  // the same once more
-      SCOPED_TRACE(std::to_string(rate) + " by " + std::to_string(processes));
-      const double burst = rate / 10;
-      const Sent sent = send({.messages_per_second = rate, .burst_messages = static_cast<std::uint32_t>(burst)},
-                             std::vector<std::uint32_t>(processes, rate > 2'000 ? 10 : 1), milliseconds(2000));
-      const double batch = rate > 2'000 ? 10 : 1;
-      EXPECT_LE(sent.together, rate * sent.seconds + burst + batch) << "in " << sent.seconds << " s";
-      EXPECT_GE(sent.together, 0.99 * rate * kTime) << "in " << sent.seconds << " s";
-      ipcq::remove("contract", {.force = true, .directory = directory(), .trusted_owners = {}});
-    }
-  }
-}
-
-TEST_P(QuotaRates, NobodyIsBelowHalfOfItsShareAndALargeBatchIsNotStarvedBySmallOnes) {
-  // 600 a second for 2 s: three that send one at a time, and one that sends a hundred, more than the burst.
-  const Sent sent = send({.messages_per_second = 600, .burst_messages = 10}, {1, 1, 1, 100}, milliseconds(2000));
-  EXPECT_GE(sent.each[3], 100) << "the large batches: " << ::testing::PrintToString(sent.each);
-  // Places are taken in turn: the small ones have the same among themselves.
-  const double share = (sent.each[0] + sent.each[1] + sent.each[2]) / 3;
-  for (int i = 0; i < 3; ++i) EXPECT_GE(sent.each[static_cast<std::size_t>(i)], share / 2) << i;
-}
-
-TEST_P(QuotaRates, EqualProducersGetEqualShares) {
-  const Sent sent = send({.messages_per_second = 2000}, {4, 4, 4, 4}, milliseconds(1500));
-  for (const double each : sent.each) EXPECT_GE(each, sent.together / 4 / 2) << ::testing::PrintToString(sent.each);
 }
 
 }  // namespace

@@ -9,8 +9,17 @@
 
 namespace ipcq::support {
 
-// Not "ipcq.…": a scratch directory in /dev/shm must not look like a queue to a listing of /dev/shm.
-ScratchDirectory::ScratchDirectory() : path_("/dev/shm/ipcq-test-XXXXXX"), maker_(::getpid()) {
+namespace {
+
+// Not "ipcq.…": a scratch directory must not look like a queue to a listing of where it is.
+std::string pattern() {
+  const char* directory = ::getenv("IPCQ_DIR");
+  return std::string(directory == nullptr || *directory == '\0' ? "/dev/shm" : directory) + "/ipcq-test-XXXXXX";
+}
+
+}  // namespace
+
+ScratchDirectory::ScratchDirectory() : path_(pattern()), maker_(::getpid()) {
   if (::mkdtemp(path_.data()) == nullptr) throw std::system_error(errno, std::generic_category(), path_);
 }
 

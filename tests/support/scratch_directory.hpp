@@ -7,8 +7,9 @@
 
 namespace ipcq::support {
 
-/// A new, empty directory under /dev/shm (mode 0700), removed with all that is in it when the object goes. A forked
-/// child that destroys its copy removes nothing. Throws std::system_error if it can't be made.
+/// A new, empty directory (mode 0700) under IPCQ_DIR, else /dev/shm, removed with all that is in it when the object goes. A
+/// forked child that destroys its copy removes nothing; that of a process which dies stays, so ./dev test gives a directory
+/// of its own to all, and removes that. Throws std::system_error if it can't be made.
 class ScratchDirectory {
  public:
   ScratchDirectory();
