@@ -19,6 +19,7 @@
 #include "clock.hpp"
 #include "interrupt.hpp"
 #include "ipcq/ipcq.hpp"
+#include "peer_rows.hpp"
 #include "raw_rows.hpp"
 #include "report.hpp"
 #include "run_directory.hpp"
@@ -137,6 +138,7 @@ std::vector<Row> select_rows(const Command& command, const std::string& director
   append(ipcq_rows(directory));
   append(ipcq_crowd_rows(directory));
   append(ipcq_cost_rows(directory));
+  append(peer_rows(directory));
   if (command.smoke || command.list) append(full_ring_rows(directory));
   if (command.only.empty()) return rows;
   std::erase_if(rows, [&](const Row& row) {

@@ -194,8 +194,11 @@ void print_tables(std::FILE* to, const Results& results) {
     print_streams(to, results, placement);
     print_told(to, results, placement, true);
   }
-  std::fprintf(to, "\nwherever the cpus are\n");
-  print_told(to, results, Placement::near, false);
+  if (std::any_of(results.rows().begin(), results.rows().end(),
+                  [](const RowResult& result) { return !result.row->placed; })) {
+    std::fprintf(to, "\nwherever the cpus are\n");
+    print_told(to, results, Placement::near, false);
+  }
   print_dropped(to, results);
   print_bars(to, results);
   for (const RowResult& result : results.rows()) {
