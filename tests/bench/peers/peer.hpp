@@ -92,6 +92,9 @@ class CopyingOutlet : public Outlet {
 [[nodiscard]] Peer zeromq_peer();
 [[nodiscard]] Peer nng_peer();
 [[nodiscard]] Peer iceoryx_peer();
+[[nodiscard]] Peer iceoryx2_peer();  ///< only where Rust is
 [[nodiscard]] Peer redis_peer();
+[[nodiscard]] Peer python_queue_peer();
+[[nodiscard]] Peer faster_fifo_peer();
 
 }  // namespace ipcq::bench

@@ -134,12 +134,22 @@ void append_round_trip(std::vector<Row>& rows, const Peer& peer, const std::stri
                   .run = [peer, use](const Plan& plan) { return round_trips<64>(plan, peer, use); }});
 }
 
+std::vector<Peer> all_peers() {
+  return {
+      pipe_peer(),     unix_stream_peer(),  unix_seqpacket_peer(), posix_mq_peer(), boost_mq_peer(),
+      zeromq_peer(),   nng_peer(),          iceoryx_peer(),
+#ifdef ICEORYX2_VERSION
+      iceoryx2_peer(),
+#endif
+      redis_peer(),    python_queue_peer(), faster_fifo_peer(),
+  };
+}
+
 }  // namespace
 
 std::vector<Row> peer_rows(const std::string& directory) {
   std::vector<Row> rows;
-  for (const Peer& peer : {pipe_peer(), unix_stream_peer(), unix_seqpacket_peer(), posix_mq_peer(), boost_mq_peer(),
-                           zeromq_peer(), nng_peer(), iceoryx_peer(), redis_peer()}) {
+  for (const Peer& peer : all_peers()) {
     if (peer.spins) append_round_trip(rows, peer, directory, true);
     if (peer.sleeps) append_round_trip(rows, peer, directory, false);
     append_stream<8>(rows, peer, directory, 1);
