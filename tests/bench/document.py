@@ -5,6 +5,7 @@ Every figure in the document comes from the results; the text says what was done
 import argparse
 import pathlib
 
+import plot
 from results import Results, size_text
 
 INTRO = """# Benchmarks
@@ -63,6 +64,10 @@ def number(value):
     return f"{value:.3g}"
 
 
+def batch_text(batch):
+    return "one by one" if batch == 1 else f"batches of {batch}"
+
+
 def spread(row, scale=1):
     return f"{number(row.median / scale)} ({number(row.min / scale)} – {number(row.max / scale)})"
 
@@ -73,8 +78,8 @@ def table(titles, rows):
 
 
 class Document:
-    def __init__(self, results, placement):
-        self.results, self.placement = results, placement
+    def __init__(self, results, placement, plots):
+        self.results, self.placement, self.plots = results, placement, plots
         self.all = results.rows(placement)
         self.suffix = "" if placement == results.main_placement() else f"-{placement}"
 
@@ -86,7 +91,8 @@ class Document:
         return [row for row in self.all if row.name.startswith(prefix)]
 
     def plot(self, name, text):
-        return f"![{text}](benchmarks/{name}{self.suffix}.svg)\n"
+        name = f"{name}{self.suffix}.svg"
+        return f"![{text}](benchmarks/{name})\n" if (self.plots / name).exists() else ""
 
     def demands(self):
         rows = []
@@ -116,7 +122,7 @@ class Document:
             if row.measure != "throughput" or row.payload_bytes == 0 or row.name.startswith("peer/"):
                 continue
             if row.facts.get("ring_bytes") == 8 << 20 and row.is_of(mode="exclusive", options="", lease=256):
-                rows.append([f"{size_text(row.payload_bytes)}, batches of {row.facts['batch']}", spread(row, 1e6),
+                rows.append([f"{size_text(row.payload_bytes)}, {batch_text(row.facts['batch'])}", spread(row, 1e6),
                              number(row.gigabytes_per_s), number(row.of_limit) if row.of_limit else ""])
         parts = [self.plot("throughput", "Throughput by batch and message size"),
                  "Shared, million messages a second, by message size and messages a claim; ring of 8 MiB:\n",
@@ -135,7 +141,7 @@ class Document:
             if last == "of_limit":
                 cell = number(row.of_limit) if row.of_limit else ""
             else:
-                cell = number(sorted(run["sleeps_per_message"] for run in row.runs)[len(row.runs) // 2])
+                cell = number(self.results.median(row, "sleeps_per_message"))
             lines.append([row.what, spread(row), number(row.p99_ns), number(row.p999_ns), cell])
         return table(titles, lines)
 
@@ -208,11 +214,13 @@ class Document:
         for row in self.all:
             if row.measure != "throughput":
                 continue
-            if row.name.startswith("peer/"):
+            if row.name == "ipcq/crowd-1x1-64B-b1":
+                label = "**ipcq**, shared, sleeping, one by one"
+            elif row.name.startswith("peer/"):
                 label = row.facts["system"] + (f", {row.facts['batch']} in one call" if row.facts["batch"] > 1 else "")
             elif row.is_of(system="ipcq", mode="shared", options="", lease=256, ring_bytes=8 << 20, wait="spin") and \
                     row.facts["batch"] in (1, 64):
-                label = f"**ipcq**, shared, batches of {row.facts['batch']}"
+                label = "**ipcq**, shared, spinning, " + batch_text(row.facts["batch"])
             else:
                 continue
             streams.setdefault(label, {})[row.payload_bytes] = row
@@ -230,7 +238,7 @@ class Document:
         yield "Throughput", self.throughput()
         yield "Latency: round trips", self.latency()
         yield "Latency: one way, at a given rate", self.paced()
-        yield "A bigger ring is a slower ring", self.rings()
+        yield "A bigger ring is a slower ring, beyond the cache", self.rings()
         yield "Many producers, many consumers", self.crowds()
         yield "Groups, attached processes, and being there", self.costs()
         peers = self.peers()
@@ -244,6 +252,11 @@ def main():
     parser.add_argument("docs", type=pathlib.Path)
     options = parser.parse_args()
     results = Results(options.results)
+    plots = options.docs / "benchmarks"
+    plots.mkdir(parents=True, exist_ok=True)
+    for old in plots.glob("*.svg"):
+        old.unlink()
+    plot.draw_all(results, plots, ["svg"])
     with_peers = any(row["name"].startswith("peer/") for row in results.json["rows"])
     command = "./dev bench --docs" + (" --peers" if with_peers else "")
     text = INTRO.format(command=command, and_peers=" and what other systems do" if with_peers else "",
@@ -254,18 +267,10 @@ def main():
             text += f"\n# The two processors {placement}\n"
         else:
             text += f"\nIn this run the two processors were always {placement}.\n"
-        for title, section in Document(results, placement).sections():
+        for title, section in Document(results, placement, plots).sections():
             heading = f"{title} ({placement})" if several else title
             text += f"\n## {heading}\n\n{section}"
-    options.docs.mkdir(exist_ok=True)
     (options.docs / "benchmarks.md").write_text(text, encoding="utf-8")
-
-    import plot  # needs matplotlib, the tables do not
-    plots = options.docs / "benchmarks"
-    plots.mkdir(exist_ok=True)
-    for old in plots.glob("*.svg"):
-        old.unlink()
-    plot.draw_all(results, plots, ["svg"])
 
 
 if __name__ == "__main__":

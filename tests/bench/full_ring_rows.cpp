@@ -62,7 +62,7 @@ template <std::size_t PayloadBytes>
 Row full_row(const QueueUse& use, std::uint32_t batch) {
   return {.name = "full/stream-" + size_name(PayloadBytes) + "-b" + std::to_string(batch) + "-" +
                   size_name(use.capacity_bytes) + "-" + mode_name(use) + "-" + wait_name(use.wait),
-          .what = "a ring that is full all the time: " + size_name(PayloadBytes) + " messages, " +
+          .what = "a ring that is full all the time: messages of " + size_text(PayloadBytes) + ", " +
                   std::to_string(batch) + " a claim, a consumer that comes late and dawdles",
           .payload_bytes = PayloadBytes,
           .busy = {false, false},

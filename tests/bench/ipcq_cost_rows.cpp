@@ -111,8 +111,8 @@ Run run_idle(const Plan& plan, const QueueUse& use) {
 Row idle_row(QueueUse use, WaitStrategy wait) {
   use.wait = wait;
   return cost_row(std::string("ipcq/idle-") + wait_name(wait),
-                  std::string("the cpu time of a consumer that waits by ") + wait_name(wait) + " on an empty queue",
-                  "% of a cpu", use, [use](const Plan& plan) { return run_idle(plan, use); });
+                  std::string("the cpu time of a consumer at an empty queue, ") + wait_text(wait), "% of a cpu", use,
+                  [use](const Plan& plan) { return run_idle(plan, use); });
 }
 
 Row attach_row(const QueueUse& use) {
@@ -137,7 +137,7 @@ Row create_row(QueueUse use, std::size_t capacity_bytes) {
   const auto create = [use] { (void)create_queue(use, "created"); };
   const auto clean_up = [use] { remove("created", {.directory = use.directory}); };
   Row row = cost_row("ipcq/create-" + size_name(capacity_bytes),
-                     "to create a queue of " + size_name(capacity_bytes) + ", its memory reserved", "ms", use,
+                     "to create a queue of " + size_text(capacity_bytes) + ", its memory reserved", "ms", use,
                      [=](const Plan& plan) {
                        return run_alone(plan, [&](Side& side) {
                          side.start();
@@ -150,7 +150,7 @@ Row create_row(QueueUse use, std::size_t capacity_bytes) {
 
 /// What the kernel takes for the memory alone: a file of so many bytes whose pages are there.
 Row reserve_row(const QueueUse& use, std::size_t bytes) {
-  Row row = cost_row(reserve_name(bytes), "to reserve a file of " + size_name(bytes) + " in the same tmpfs", "ms", use,
+  Row row = cost_row(reserve_name(bytes), "to reserve a file of " + size_text(bytes) + " in the same tmpfs", "ms", use,
                      [=](const Plan& plan) {
                        return run_alone(plan, [&](Side& side) {
                          int fd = -1;

@@ -16,8 +16,9 @@ Row stream_row(const QueueUse& use, std::uint32_t batch, const std::string& limi
   const std::string lease = use.lease_max == QueueUse{}.lease_max ? "" : "-lease" + std::to_string(use.lease_max);
   return {.name = "ipcq/stream-" + size_name(PayloadBytes) + "-b" + std::to_string(batch) + "-" +
                   size_name(use.capacity_bytes) + "-" + mode_name(use) + lease + options_name(use),
-          .what = size_name(PayloadBytes) + " messages, " + std::to_string(batch) + " a claim, leases of up to " +
-                  std::to_string(use.lease_max) + ", " + mode_text(use) + ", spinning" + options_text(use),
+          .what = "messages of " + size_text(PayloadBytes) + ", " + std::to_string(batch) +
+                  " a claim, leases of up to " + std::to_string(use.lease_max) + ", " + mode_text(use) + ", spinning" +
+                  options_text(use),
           .payload_bytes = PayloadBytes,
           .limit = limit,
           .facts = facts_of(use, batch),
@@ -55,8 +56,8 @@ Row paced_row(const QueueUse& use, const std::string& rate_name, double messages
   Facts facts = facts_of(use, 1);
   facts.emplace_back("rate", static_cast<std::uint64_t>(messages_per_s));
   return {.name = "ipcq/paced-" + rate_name + "-" + wait_name(use.wait),
-          .what = "64-byte messages, " + rate_name + " a second, from when each was due until it was read, " +
-                  mode_text(use) + ", waiting by " + wait_name(use.wait),
+          .what = rate_name + " messages of 64 bytes a second, " + wait_text(use.wait) +
+                  ": from when each was due until it was read",
           .measure = Measure::one_way,
           .payload_bytes = kPayload,
           .busy = {true, use.wait == WaitStrategy::spin},

@@ -99,6 +99,18 @@ inline const char* wait_name(WaitStrategy wait) {
   return "";
 }
 
+inline const char* wait_text(WaitStrategy wait) {
+  switch (wait) {
+    case WaitStrategy::spin:
+      return "spinning";
+    case WaitStrategy::adaptive:
+      return "adaptive";
+    case WaitStrategy::sleep:
+      return "sleeping";
+  }
+  return "";
+}
+
 /// "-notimes-nometrics": what of the default is switched off.
 inline std::string options_name(const QueueUse& use) {
   return std::string(use.timestamps ? "" : "-notimes") + (use.metrics ? "" : "-nometrics");

@@ -39,8 +39,21 @@ def count(value):
     return f"{value / 1e6:.3g} M" if value >= 1e6 else f"{value / 1e3:.3g} k" if value >= 1e3 else f"{value:.3g}"
 
 
+def has_points(ax):
+    return bool(ax.patches) or any(len(line.get_xdata()) for line in ax.lines)
+
+
+def legend(ax, **options):
+    if has_points(ax):
+        ax.legend(fontsize=8, **options)
+
+
 def axis(ax, title, x, y, *, xs=None, x_text=plain, log_x=2, log_y=False, y_text=plain):
     ax.set_title(title, fontsize=10)
+    if not has_points(ax):
+        ax.set_axis_off()
+        ax.text(0.5, 0.5, "not measured", ha="center", transform=ax.transAxes)
+        return
     ax.set_xlabel(x)
     ax.set_ylabel(y)
     if log_x:
@@ -84,6 +97,9 @@ class Plots:
         return figure, axes[0]
 
     def save(self, figure, name):
+        if not any(has_points(ax) for ax in figure.axes):
+            plt.close(figure)
+            return
         machine = self.results.machine
         figure.supxlabel(f"{machine['cpu']} · {machine['kernel']} · {machine['compiler']} · {machine['date']} · cpus "
                          f"{self.placement} · bands: least to greatest run", fontsize=6, color="#555555")
@@ -107,8 +123,9 @@ class Plots:
                  scale=1e6, color=plt.cm.viridis(i / max(1, len(sizes))))
         axis(by_batch, "Throughput by batch size, shared queue", "messages a claim", "million messages a second",
              xs={row.facts["batch"] for row in shared}, log_y=True)
-        by_batch.set_xlim(right=1500)
-        by_batch.legend(title="message", fontsize=8, loc="lower right")
+        if shared:
+            by_batch.set_xlim(right=1500)  # room for the legend
+        legend(by_batch, title="message", loc="lower right")
         for mode in ("exclusive", "shared"):
             for batch, style in ((1, ":"), (64, "-")):
                 rows = self.streams(mode=mode, batch=batch, ring_bytes=8 << 20)
@@ -120,7 +137,7 @@ class Plots:
                      label="limit: a bare ring", color=COLOURS["limit"])
         axis(by_size, "Payload carried, by message size", "message", "GB a second", log_y=True,
              xs={row.payload_bytes for row in bare}, x_text=size_text)
-        by_size.legend(fontsize=8)
+        legend(by_size)
         self.save(figure, "throughput")
 
     def curves(self, ax, rows, title):
@@ -130,8 +147,9 @@ class Plots:
             ax.plot([1 / (1 - fraction) for fraction, _ in points], [ns for _, ns in points], label=label, **style)
         axis(ax, title, "percentile", "time", xs=[1, 2, 10, 100, 1000, 10000], log_x=10, log_y=True, y_text=nanoseconds,
              x_text=lambda x: {1: "0", 2: "50", 10: "90", 100: "99", 1000: "99.9", 10000: "99.99"}[x])
-        ax.set_xlim(0.9, 12000)
-        ax.legend(fontsize=8, loc="upper left")
+        if rows:
+            ax.set_xlim(0.9, 12000)
+        legend(ax, loc="upper left")
 
     def latency(self):
         figure, (spin, sleep) = self.figure(2)
@@ -154,7 +172,7 @@ class Plots:
             return
         figure, axes = self.figure(len(rates), width=3.6)
         for ax, rate in zip(axes, rates):
-            rows = [(f"{row.facts['wait']}: {row.runs[0]['sleeps_per_message']:.2g} sleeps a message", row, {})
+            rows = [(f"{row.facts['wait']}: {self.results.median(row, 'sleeps_per_message'):.2g} sleeps a message", row, {})
                     for row in self.rows("one_way", system="ipcq", rate=rate)]
             self.curves(ax, rows, f"One way, {rate:,} messages a second")
         self.save(figure, "paced")
@@ -171,7 +189,7 @@ class Plots:
         line(ax, bare, "limit: a bare ring", scale=1e6, color=COLOURS["limit"], linestyle="--")
         axis(ax, "Throughput by ring size: 64 bytes in batches of 64", "ring", "million messages a second",
              xs={x for x, _ in bare}, x_text=size_text)
-        ax.legend(fontsize=8)
+        legend(ax)
         self.save(figure, "ring-size")
 
     def crowds(self):
@@ -187,7 +205,7 @@ class Plots:
                     line(ax_of, points, label, scale=1e6)
             axis(ax_of, f"Many on two cpus, 64 bytes, sleeping, {'one by one' if batch == 1 else 'batches of 16'}", "N",
                  "million messages a second, all together", xs=[1, 2, 4, 8])
-            ax_of.legend(fontsize=8)
+            legend(ax_of)
         self.save(figure, "crowd")
 
     def costs(self):
@@ -197,13 +215,13 @@ class Plots:
              color=COLOURS["shared"])
         axis(groups, "What groups cost a producer: its rate into a free ring", "groups that each get every message",
              "million messages a second", xs=[row.facts["groups"] for row in rows] or None)
-        groups.legend(fontsize=8)
+        legend(groups)
         rows = self.named("ipcq/attached-")
         line(attached, [(row.facts["bystanders"] + 2, row) for row in rows], "64 bytes, spinning, shared",
              color=COLOURS["shared"])
         axis(attached, "What attached processes cost: a round trip", "producers and consumers attached to each queue",
              "median round trip", xs=[row.facts["bystanders"] + 2 for row in rows] or None, y_text=nanoseconds)
-        attached.legend(fontsize=8)
+        legend(attached)
         self.save(figure, "groups-attached")
 
     def bars(self, ax, bars, title, x, text, best=min):

@@ -24,6 +24,8 @@ inline constexpr std::array<std::size_t, 6> kRingSweep{std::size_t{64} << 10, st
 [[nodiscard]] std::string raw_one_by_one_name(std::size_t payload_bytes, std::size_t ring_bytes);
 /// "64B", "64K", "8M": a size in the names of rows.
 [[nodiscard]] std::string size_name(std::size_t bytes);
+/// "64 bytes", "64 KiB", "8 MiB": the same in sentences.
+[[nodiscard]] std::string size_text(std::size_t bytes);
 
 [[nodiscard]] std::vector<Row> raw_round_trip_rows();
 [[nodiscard]] std::vector<Row> raw_stream_rows();

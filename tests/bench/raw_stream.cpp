@@ -147,8 +147,8 @@ Row stream_row(std::size_t ring_bytes) {
 template <std::size_t PayloadBytes>
 Row one_by_one_row(std::size_t ring_bytes) {
   return {.name = raw_one_by_one_name(PayloadBytes, ring_bytes),
-          .what = "the bare ring with a cursor store a message on both sides, as queues between threads do it: " +
-                  size_name(PayloadBytes) + " messages",
+          .what = "so too, with a cursor store a message on both sides, as queues between threads do it: " +
+                  size_text(PayloadBytes),
           .payload_bytes = PayloadBytes,
           .facts = {{"system", "bare ring, one by one"}, {"batch", std::uint64_t{1}}, {"ring_bytes", ring_bytes}},
           .run = [ring_bytes](const Plan& plan) { return stream<PayloadBytes, 1, 1>(plan, ring_bytes); }};
@@ -182,7 +182,7 @@ Run copy_block(const Plan& plan, std::size_t bytes) {
 
 Row copy_row(std::size_t bytes) {
   return {.name = "raw/memcpy-" + size_name(bytes),
-          .what = "one cpu copies a block of " + size_name(bytes) + "; a message is one copy",
+          .what = "one cpu copies a block of " + size_text(bytes) + "; a message is one copy",
           .payload_bytes = bytes,
           .busy = {true, false},
           .facts = {{"system", "memcpy"}},
@@ -196,6 +196,13 @@ std::string size_name(std::size_t bytes) {
   if (bytes >= kKi * kKi && bytes % (kKi * kKi) == 0) return std::to_string(bytes / (kKi * kKi)) + "M";
   if (bytes >= kKi && bytes % kKi == 0) return std::to_string(bytes / kKi) + "K";
   return std::to_string(bytes) + "B";
+}
+
+std::string size_text(std::size_t bytes) {
+  std::string text = size_name(bytes);
+  const char unit = text.back();
+  text.pop_back();
+  return text + (unit == 'M' ? " MiB" : unit == 'K' ? " KiB" : " bytes");
 }
 
 std::string raw_stream_name(std::size_t payload_bytes, std::size_t batch, std::size_t ring_bytes) {

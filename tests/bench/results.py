@@ -50,6 +50,10 @@ class Results:
             raise SystemExit("nothing was measured: every run was dropped")
         return max(self.placements, key=lambda p: sum(1 for row in self.json["rows"] if row.get(p)))
 
+    @staticmethod
+    def median(row, figure):
+        return statistics.median(run[figure] for run in row.runs)
+
     def curve(self, row):
         """[(fraction, ns)]: of each fraction the median of the runs, as far as there are samples enough behind it."""
         samples = sum(run["trips"] for run in row.runs)

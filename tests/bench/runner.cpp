@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstdio>
 
+#include "clock.hpp"
 #include "interrupt.hpp"
 
 namespace ipcq::bench {
@@ -97,11 +98,16 @@ Spread spread(const RowResult& result, Placement placement) {
 std::vector<RowResult> measure(const std::vector<Row>& rows, const Settings& settings, const RunDirectory& directory) {
   std::vector<RowResult> results(rows.begin(), rows.end());
   Progress progress;
+  const std::uint64_t began_ns = clock_ns(CLOCK_MONOTONIC);
+  const auto late = [&] {
+    return static_cast<double>(clock_ns(CLOCK_MONOTONIC) - began_ns) > kRepeatingSecondsMax * 1e9;
+  };
   for (unsigned round = 1; round <= kRoundsFactor * settings.repeats; ++round) {
     bool complete = true;
     for (std::size_t i = 0; i < results.size(); ++i) {
       RowResult& result = results[i];
       if (!result.failure.empty() || result.most_runs() >= settings.repeats) continue;
+      if (round > settings.repeats && late()) return results;
       complete = false;
       progress.show(round, settings.repeats, i + 1, results.size(), result.row->name);
       const Plan plan{.cpus = settings.cpus, .measure_s = settings.seconds, .probe = result.row->placed};

@@ -25,6 +25,8 @@ struct Settings {
 inline constexpr double kCpuShareMin = 0.94;
 /// Dropped runs are repeated in further rounds, up to so many times `repeats` in all.
 inline constexpr unsigned kRoundsFactor = 3;
+/// But not after so long: a machine on which so much is dropped is not worth more of anybody's time.
+inline constexpr double kRepeatingSecondsMax = 17 * 60;
 
 struct RowResult {
   explicit RowResult(const Row& of) : row(&of) {}
@@ -55,7 +57,7 @@ struct Spread {
 [[nodiscard]] double median(std::vector<double> values) noexcept;
 [[nodiscard]] Spread spread(const RowResult& result, Placement placement);
 
-/// Runs them until each has `repeats` runs in one placement, or the rounds are used up, or Ctrl-C. Progress goes to
+/// Runs them until each has `repeats` runs in one placement, or the rounds or the time are used up, or Ctrl-C. Progress goes to
 /// stderr if that is a terminal.
 [[nodiscard]] std::vector<RowResult> measure(const std::vector<Row>& rows, const Settings& settings,
                                              const RunDirectory& directory);

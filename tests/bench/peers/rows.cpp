@@ -114,7 +114,7 @@ void append_stream(std::vector<Row>& rows, const Peer& peer, const std::string& 
   const ChannelUse use{.directory = directory, .message_bytes = PayloadBytes, .batch = batch, .spin = !peer.sleeps};
   const std::string many = batch == 1 ? "one by one" : std::to_string(batch) + " in one call";
   rows.push_back({.name = "peer/" + peer.name + "/stream-" + size_name(PayloadBytes) + "-b" + std::to_string(batch),
-                  .what = peer.version + ": " + size_name(PayloadBytes) + " messages, " + many,
+                  .what = peer.version + ": messages of " + size_text(PayloadBytes) + ", " + many,
                   .payload_bytes = PayloadBytes,
                   .busy = {false, false},
                   .facts = {{"system", peer.system}, {"version", peer.version}, {"batch", std::uint64_t{batch}}},
@@ -125,7 +125,7 @@ void append_round_trip(std::vector<Row>& rows, const Peer& peer, const std::stri
   const ChannelUse use{.directory = directory, .message_bytes = 64, .batch = 1, .spin = spin};
   const std::string wait = spin ? "spin" : "sleep";
   rows.push_back({.name = "peer/" + peer.name + "/rtt-64B-" + wait,
-                  .what = peer.version + ": a 64-byte message there and back, both " + wait,
+                  .what = peer.version + ", " + (spin ? "spinning" : "sleeping") + ": 64 bytes there and back",
                   .measure = Measure::round_trip,
                   .payload_bytes = 64,
                   .limit = spin ? kRawRoundTrip64 : kRawFutex,
