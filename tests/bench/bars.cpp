@@ -123,18 +123,17 @@ void append_streams(std::vector<Bar>& bars) {
   }
 }
 
-void append_options(std::vector<Bar>& bars) {
+/// Metrics on ÷ off, in streams and in round trips of one mode.
+void append_options(std::vector<Bar>& bars, const std::string& mode) {
   constexpr bool kAtLeast = false;
-  const std::string stream = "ipcq/stream-64B-";
-  for (const std::string mode : {"exclusive", "shared"}) {
-    for (const std::string batch : {"b64", "b1"}) {
-      const std::string on = stream + batch + "-8M-" + mode;
-      bars.push_back(ratio("metrics on / off: 64 B " + batch + ", " + mode, on, on + "-nometrics", kAtLeast, 0.95));
-    }
-    const std::string on = "ipcq/rtt-64B-spin-" + mode;
-    bars.push_back(
-        ratio("metrics: mean round trip off / on, " + mode, on + "-nometrics", on, kAtLeast, 0.95, Figure::mean_ns));
+  for (const char* batch : {"b64", "b1"}) {
+    const std::string on = std::string("ipcq/stream-64B-").append(batch).append("-8M-").append(mode);
+    bars.push_back(ratio(std::string("metrics on / off: 64 B ").append(batch).append(", ").append(mode), on,
+                         on + "-nometrics", kAtLeast, 0.95));
   }
+  const std::string on = "ipcq/rtt-64B-spin-" + mode;
+  bars.push_back(
+      ratio("metrics: mean round trip off / on, " + mode, on + "-nometrics", on, kAtLeast, 0.95, Figure::mean_ns));
 }
 
 void append_crowds(std::vector<Bar>& bars) {
@@ -165,7 +164,8 @@ const std::vector<Bar>& all_bars() {
     std::vector<Bar> bars;
     append_latencies(bars);
     append_streams(bars);
-    append_options(bars);
+    append_options(bars, "exclusive");
+    append_options(bars, "shared");
     append_crowds(bars);
     append_costs(bars);
     return bars;
