@@ -4,8 +4,11 @@
     report.py BUILD_DIRECTORY [--missing]
 
 Writes a table in Markdown: files, then the functions that recovery is made of. `--missing` adds each branch that was not
-taken. Branches that only an exception takes are not counted. exceptions.txt names the branches that no test can take, and
-why. Exit code 1 when a bound is missed or an exception is stale (its line is gone, or covered).
+taken. Branches that only an exception takes are not counted, nor is the way on from a call that may throw, which is no
+branch; nor, in a line that was run and has such calls, a condition that was never asked: gcov has one for each temporary that
+an exception might have to destroy. (One of the source's own, behind && or ?:, hides there too; the branch that leads to it
+counts.) exceptions.txt names the branches that no test can take, and why. Exit code 1 when a bound is missed or an exception
+is stale (its line is gone, or covered).
 
 A line is counted once, however many objects, template instances and inlined copies it was compiled into: a branch of it
 is taken when any of them took it.
@@ -45,8 +48,31 @@ RECOVERY = {
 class Line:
     def __init__(self):
         self.hits = 0
-        self.branches = []  # times taken
+        self.conditions = []  # of each the times that its branches were taken
+        self.throws = False
         self.function = ""
+
+    @property
+    def branches(self):
+        """Times taken."""
+        unasked = self.hits > 0 and self.throws
+        return [count for condition in self.conditions if not (unasked and len(condition) == 2 and not any(condition))
+                for count in condition]
+
+
+def conditions_of(branches):
+    """gcov's branches of a line, one block's behind the other's: a call's (way on, throw...), a condition's (way on, jump), a
+    switch's (jump...). Without the calls' and the throws."""
+    blocks = []
+    for branch in branches:
+        condition_whole = bool(blocks) and len(blocks[-1]) == 2 and blocks[-1][0]["fallthrough"]
+        if not blocks or branch["fallthrough"] or (condition_whole and not branch["throw"]):
+            blocks.append([])
+        blocks[-1].append(branch)
+    for block in blocks:
+        ways = [branch["count"] for branch in block if not branch["throw"]]
+        if len(ways) > 1 or len(ways) == len(block):
+            yield ways
 
 
 def counters(build):
@@ -81,11 +107,14 @@ def add(files, report):
             line = files[name][entry["line_number"]]
             line.hits += entry["count"]
             line.function = functions.get(entry.get("function_name"), line.function)
-            taken = [branch["count"] for branch in entry["branches"] if not branch["throw"]]
-            if len(taken) > len(line.branches):
-                line.branches += [0] * (len(taken) - len(line.branches))
-            for index, count in enumerate(taken):
-                line.branches[index] += count
+            line.throws |= any(branch["throw"] for branch in entry["branches"])
+            for index, taken in enumerate(conditions_of(entry["branches"])):
+                if index == len(line.conditions):
+                    line.conditions.append([])
+                known = line.conditions[index]
+                known += [0] * (len(taken) - len(known))
+                for way, count in enumerate(taken):
+                    known[way] += count
 
 
 def exceptions(files):
