@@ -1,7 +1,10 @@
 // Recovery and take-over that cannot be done, now or ever: they say so, and change nothing.
 #include <gtest/gtest.h>
 
+#include <functional>
+#include <string_view>
 #include <thread>
+#include <utility>
 
 #include "world_test.hpp"
 
@@ -22,6 +25,22 @@ void give_up(os::RobustMutex& mutex) {
   ASSERT_EQ(mutex.lock(0), os::LockResult::owner_died);
   mutex.unlock();
 }
+
+/// Does something to the segment whenever this thread comes to a point of its way.
+class Meanwhile : public core::CrashPointVisitor {
+ public:
+  Meanwhile(std::string_view point, std::function<void()> rival) : point_(point), rival_(std::move(rival)) {
+    core::visit_crash_points_of_this_thread(this);
+  }
+  ~Meanwhile() override { core::visit_crash_points_of_this_thread(nullptr); }
+  void visit(const char* name) noexcept override {
+    if (name == point_) rival_();
+  }
+
+ private:
+  std::string_view point_;
+  std::function<void()> rival_;
+};
 
 class RefusedRecovery : public WorldTest {
  protected:
@@ -130,6 +149,25 @@ TEST_F(RefusedTakeOverOfTheProducer, and_who_is_not_the_producer_ends_no_stream)
   expect_that_all_is_well();
 }
 
+TEST_F(RefusedTakeOverOfTheProducer, while_others_take_over_again_and_again_and_die) {
+  auto& owner = view().side().close.exclusive_owner;
+  std::uint32_t rivals = 0;
+  const Meanwhile rival("takeover.judged", [&] { owner.store(core::make_owner(9, ++rivals)); });
+  EXPECT_EQ(take_over(), core::TakeOver::timed_out);
+  EXPECT_EQ(rivals, 20U);
+  EXPECT_EQ(owner.load(), core::make_owner(9, 20)) << "what is another's is left to him";
+}
+
+TEST_F(RefusedTakeOverOfTheProducer, and_an_end_of_the_stream_that_another_has_stored_meanwhile_stays) {
+  ASSERT_EQ(take_over(), core::TakeOver::ok);
+  core::close(view());
+  unit::die_holding(producer_mutex());
+  auto& closed_at = view().side().close.closed_at;
+  const Meanwhile other("repair.producer", [&] { closed_at.store(claim_position() + 16); });
+  core::finish_close_as_owner(view(), peer_.producer.owner);
+  EXPECT_EQ(core::closed_at(view()), claim_position() + 16);
+}
+
 class RefusedTakeOverOfTheConsumer : public RefusedRecovery {
  protected:
   RefusedTakeOverOfTheConsumer() : RefusedRecovery({.consumers = ConsumerMode::exclusive}) {}
@@ -148,6 +186,15 @@ class RefusedTakeOverOfTheConsumer : public RefusedRecovery {
 TEST_F(RefusedTakeOverOfTheConsumer, while_somebody_stopped_holds_its_group) {
   while_held(world_.group_row().mutex, [&] { EXPECT_EQ(join(world_.group().incarnation), core::Join::timed_out); });
   expect_that_all_is_well();
+}
+
+TEST_F(RefusedTakeOverOfTheConsumer, while_others_take_over_again_and_again_and_die) {
+  auto& owner = world_.group_row().owner;
+  std::uint32_t rivals = 0;
+  const Meanwhile rival("xjoin.judged", [&] { owner.store(core::make_owner(9, ++rivals)); });
+  EXPECT_EQ(join(world_.group().incarnation), core::Join::timed_out);
+  EXPECT_EQ(rivals, 20U);
+  EXPECT_EQ(owner.load(), core::make_owner(9, 20)) << "what is another's is left to him";
 }
 
 TEST_F(RefusedTakeOverOfTheConsumer, of_a_group_that_was_removed) {

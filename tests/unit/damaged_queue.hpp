@@ -155,6 +155,8 @@ class DamagedQueue : public ::testing::Test {
         {"a row's kind", [this] { view().row(0).kind.store(3); }, "row.kind", offset_of(&view().row(0).kind)},
         {"a row's flags", [this] { view().row(0).flags.store(8); }, "row.flags", offset_of(&view().row(0).flags)},
         {"a row's group", [this] { view().row(1).group.store(99); }, "row.group", offset_of(&view().row(1).group), false},
+        {"a row attached in no incarnation", [this] { view().row(0).incarnation.store(0); }, "row.incarnation",
+         offset_of(&view().row(0).incarnation)},
         {"a row's counters", [this] { view().row(0).base.bytes.store(1); }, "row.base",
          offset_of(&view().row(0).base.bytes)},
         {"a row's claim in the future", [this, position] { view().row(0).open_claim.store(position + 16); },
@@ -184,6 +186,14 @@ class DamagedQueue : public ::testing::Test {
         {"an entry's owner that is no consumer",
          [this] { entry(first_.entry).word.store(core::make_word(EntryState::leased, 0, 1, producer_.owner)); },
          "ledger.owner", offset_of(&entry(first_.entry).word)},
+        {"an entry's owner that consumes elsewhere",
+         [this] {
+           const Owner other = segment_.attach(3, layout::RowKind::consumer);
+           view().row(3).group.store(other_.row);
+           view().row(3).group_incarnation.store(other_.incarnation);
+           entry(first_.entry).word.store(core::make_word(EntryState::leased, 0, 1, other));
+         },
+         "ledger.owner", offset_of(&entry(first_.entry).word)},
         {"an owner of a free entry", [this] { entry(7).word.store(core::make_word(EntryState::free, 0, 1, consumer_)); },
          "ledger.owner", offset_of(&entry(7).word)},
         {"an owner of a finished entry",
@@ -197,6 +207,8 @@ class DamagedQueue : public ::testing::Test {
         {"an entry's end", [this] { entry(first_.entry).end.store(first_.end + 16); }, "ledger.boundary",
          offset_of(&entry(first_.entry).end), false},
         {"an entry that ends before it begins", [this] { entry(fourth_.entry).end.store(0); }, "ledger.range",
+         offset_of(&entry(fourth_.entry).begin), false},
+        {"an entry that is empty", [this] { entry(fourth_.entry).end.store(fourth_.begin); }, "ledger.range",
          offset_of(&entry(fourth_.entry).begin), false},
         {"an entry parked for no reason that there is",
          [this] { entry(parked_.entry).word.store(core::make_word(EntryState::parked, kMaxDeliveries, 1, 8)); },
@@ -261,6 +273,8 @@ class DamagedQueue : public ::testing::Test {
          offset_of(&quota(40).byte_interval[2])},
         {"a burst without a rate", [this] { quota(1).byte_burst[0].store(7); }, "quota.burst",
          offset_of(&quota(1).byte_burst[0])},
+        {"a burst of messages without a rate", [this] { quota(1).message_burst[2].store(7); }, "quota.burst",
+         offset_of(&quota(1).message_burst[2])},
         {"a quota that nobody changes", [this] { quota(0).change.store(3); }, "quota.change", offset_of(&quota(0).change)},
         {"what nobody can owe", [this] { quota(2).message_time.store(UINT64_MAX); }, "quota.time",
          offset_of(&quota(2).message_time)},

@@ -144,6 +144,25 @@ TEST_F(ExclusiveConsumer, ThatWasTakenOverFromDoesNotMoveRetired) {
   EXPECT_EQ(row().retired.load(), 0U);
 }
 
+TEST_F(ExclusiveConsumer, DoesNotJoinWhereWhatCameBackEndsBeyondTheRing) {
+  core::leave_exclusive(view(), group_.row, first_);
+  row().again_to.store(row().retired.load() + 8 * view().capacity);
+  core::ExclusiveState second = consumer(2);
+  EXPECT_EQ(join(second), Join::damaged);
+  EXPECT_EQ(row().owner.load(), 0U);
+}
+
+TEST_F(ExclusiveConsumer, CountsNoFurtherThanThereAreNumbers) {
+  send(1);
+  ASSERT_EQ(lease(first_, true).step, LeaseStep::leased);
+  row().takeover_retired.store(row().retired.load());
+  row().takeover_count.store(core::kDeliveriesMax);
+  segment_.end(first_.owner);
+  core::ExclusiveState second = consumer(2);
+  ASSERT_EQ(join(second), Join::ok);
+  EXPECT_EQ(second.deliveries, core::kDeliveriesMax);
+}
+
 TEST_F(ExclusiveConsumer, SkippedRecordsAloneArePassedWhileNothingIsOpen) {
   abort_claims(10);
   EXPECT_EQ(lease(first_, true).step, LeaseStep::nothing);

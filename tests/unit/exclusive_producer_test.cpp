@@ -95,6 +95,27 @@ TEST_F(ExclusiveProducer, DiedBehindThePublicationTheBatchIsWholeAndTheSuccessor
   EXPECT_EQ(segment_.send(successor_, 8), end);
 }
 
+TEST_F(ExclusiveProducer, ItsSuccessorsTimeDoesNotGoBackToThatOfABatchThatWasStampedEarlier) {
+  side().claim.last_time.store(1'000'000);
+  segment_.put_head(0, RecordState::committed, 16);
+  core::store_time(view(), 0, 5);
+  segment_.put_head(32, RecordState::none, 0);
+  segment_.end(first_.owner);
+  ASSERT_EQ(take_over(successor_), TakeOver::ok);
+  EXPECT_EQ(successor_.position, 32U);
+  EXPECT_EQ(successor_.time, 1'000'000U);
+}
+
+TEST_F(ExclusiveProducer, ItsSuccessorReadsNoTimeInASkippedRecord) {
+  side().claim.last_time.store(1'000'000);
+  segment_.put_head(0, RecordState::skipped, 32);
+  segment_.put_head(32, RecordState::none, 0);
+  segment_.end(first_.owner);
+  ASSERT_EQ(take_over(successor_), TakeOver::ok);
+  EXPECT_EQ(successor_.position, 32U);
+  EXPECT_EQ(successor_.time, 1'000'000U);
+}
+
 TEST_F(ExclusiveProducer, ADeathInTheMutexLeavesThePublishedBatchAtClaimPositionAlone) {
   const std::uint64_t end = put_inner(0);
   segment_.put_head(0, RecordState::committed, 16);
@@ -158,6 +179,14 @@ TEST_F(ExclusiveProducer, CloseIsFinishedByTheLivingProducerWhereItsOpenClaimEnd
   EXPECT_EQ(core::closed_at(view()), core::kNoPosition) << "where the stream ends is not known yet";
   EXPECT_EQ(core::commit(view(), first_, taken.position, 64, 64, make_head(RecordState::committed, 48, 0)), Outcome::ok);
   EXPECT_EQ(core::closed_at(view()), 64U);
+}
+
+TEST_F(ExclusiveProducer, ACloseBehindWhatItsDeadProducerCannotHaveWrittenHasNoEnd) {
+  segment_.put_head(segment_.claim_position(), RecordState::claimed, 64, first_.owner);
+  segment_.end(first_.owner);
+  core::close(view());
+  EXPECT_TRUE(core::is_closed(view()));
+  EXPECT_EQ(core::closed_at(view()), core::kNoPosition);
 }
 
 TEST_F(ExclusiveProducer, CloseIsFinishedByWhoeverLooksOnceTheProducerIsDead) {

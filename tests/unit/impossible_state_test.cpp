@@ -247,6 +247,15 @@ TEST_F(ImpossibleClaim, ARepairWhoseHeadWouldLieAcrossTwoPagesPoisonsTheQueue) {
   EXPECT_TRUE(segment.poisoned());
 }
 
+TEST_F(ImpossibleClaim, ARepairWhereNoQueueComesToPoisonsTheQueue) {
+  const CoreSegment segment;
+  segment.add_group();
+  segment.view().side().claim.claim_position.store(UINT64_MAX - 15);
+  die_holding(segment.view().side().producer_lock.mutex);
+  EXPECT_EQ(core::lock_producer_side(segment.view(), 0), core::Locked::poisoned);
+  EXPECT_TRUE(segment.poisoned());
+}
+
 // ---- an exclusive group
 
 class ImpossibleExclusiveGroup : public ::testing::Test {

@@ -47,6 +47,11 @@ TEST_F(LedgerRepair, OfAnEmptyLedgerChangesNothing) {
   expect_after_repair(4096, {});
 }
 
+TEST_F(LedgerRepair, OfALedgerThatBeginsBetweenTwoRecordsIsRefused) {
+  row().retired.store(24);
+  EXPECT_FALSE(Ledger(view(), group_.row).repair());
+}
+
 TEST_F(LedgerRepair, OfAWholeLedgerRebuildsTheIndexInOrderOfBegin) {
   write(5, {0, 32, kLeased, 0, living_});
   write(2, {32, 48, kAgain, 3, 0});

@@ -69,6 +69,22 @@ TEST_F(Verify, NotesWhatADeathLeavesAndFindsNothingAfterRecovery) {
   EXPECT_EQ(verify(view()).size(), 0U) << ::testing::PrintToString(verify(view()));
 }
 
+TEST_F(Verify, NotesAGroupWhoseRemovalIsNotFinished) {
+  fill();
+  view().group(other_.row).state.store(static_cast<std::uint32_t>(layout::GroupState::marked));
+  expect_noted("group.marked", offset_of(&view().group(other_.row).state));
+  core::recover(view());
+  EXPECT_EQ(verify(view()).size(), 0U) << ::testing::PrintToString(verify(view()));
+}
+
+TEST_F(Verify, NotesACloseThatIsNotFinished) {
+  fill();
+  view().frozen().flags.fetch_or(layout::flag::kClosed);
+  expect_noted("close.unfinished", offset_of(&view().side().close.closed_at));
+  core::recover(view());
+  EXPECT_EQ(verify(view()).size(), 0U) << ::testing::PrintToString(verify(view()));
+}
+
 TEST_F(Verify, NotesAMutexWhoseHolderDiedWithALedgerTornAsADeathLeavesIt) {
   fill();
   die_holding(row().mutex);
