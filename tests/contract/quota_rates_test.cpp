@@ -30,6 +30,7 @@ using support::ChildRole;
 using support::require;
 
 constexpr int kAttempts = 3;
+constexpr milliseconds kHindered{20};  // kept from a processor for so long at once
 #if defined(__SANITIZE_THREAD__)
 constexpr bool kSlow = true;  // 100,000 a second would take most of a processor
 #else
@@ -50,9 +51,7 @@ class Pace {
     const Scheduled at_last = now().value_or(*at_first_);
     const nanoseconds ran = at_last.ran - at_first_->ran;
     const nanoseconds waited = at_last.waited - at_first_->waited;
-    // A burst makes up for twice that.
-    constexpr milliseconds kLong{50};
-    return (longest_step_ > kLong && waited > kLong) || ran + waited > (steady_clock::now() - began_) / 2;
+    return (longest_step_ > kHindered && waited > kHindered) || ran + waited > (steady_clock::now() - began_) / 2;
   }
 
  private:
@@ -165,7 +164,9 @@ TEST_P(QuotaRates, AreKeptByOneAndByProcessesTogether) {
         return sent;
       };
       if (const std::optional<Sent> sent = undisturbed(run)) {
-        EXPECT_GE(sent->together, 0.99 * rate * kTime) << "in " << sent->seconds << " s";
+        // The burst passes at once, and makes up for whatever was late but the last.
+        const double late = rate * duration<double>(kHindered).count();
+        EXPECT_GE(sent->together, 0.99 * rate * kTime + burst - late) << "in " << sent->seconds << " s";
       } else {
         disturbed = true;
       }
