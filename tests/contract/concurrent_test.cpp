@@ -1,5 +1,6 @@
 // Many threads at once on a ring so small that it is often full. Every payload proves itself: nothing is lost, torn,
 // repeated or out of order. IPCQ_TEST_SCALE makes it longer, IPCQ_TEST_SEED repeats its choices.
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
@@ -364,6 +365,32 @@ TEST_P(ConcurrentSharedGroup, DropOldestDropsWholeMessagesAndCountsEachOfThem) {
   finish_traffic(queue, senders, readers);
   expect_in_order(seen, producers());
   EXPECT_EQ(seen.size() + group_info(queue, "default")->dropped_messages, std::uint64_t{count} * producers());
+}
+
+class ConcurrentExclusiveProducer : public Concurrent {};
+INSTANTIATE_TEST_SUITE_P(Modes, ConcurrentExclusiveProducer, modes_of_exclusive_producers(), name_of);
+
+// Between the two threads nothing orders anything but the queue: ThreadSanitizer sees it if the group's first position,
+// where the aborted claim had its payload, was read without what stands there.
+TEST_P(ConcurrentExclusiveProducer, AGroupThatBeginsWhereAnAbortedClaimWasSeesTheEndThere) {
+  const Queue queue = create();
+  Producer producer = queue.producer();
+  std::atomic<bool> sent = false;
+  Crew guests;
+  guests.start([&] {
+    while (!sent.load(std::memory_order_relaxed)) std::this_thread::yield();
+    queue.add_group({.name = "guest", .start = Start::newest});
+    Consumer guest = queue.consumer("guest");
+    if (const Outcome outcome = guest.lease({.deadline = now}).outcome(); outcome != Outcome::empty)
+      fail("lease", outcome);
+  });
+  ipcq::Claim aborted = producer.claim({.messages = 1, .bytes = 4096}, now);
+  ASSERT_TRUE(aborted);
+  std::ranges::fill(aborted.append(4096), std::byte{0xFF});
+  aborted.abort();
+  put(producer, {"before the guest"});
+  sent.store(true, std::memory_order_relaxed);
+  guests.join();
 }
 
 class ConcurrentSharedSides : public Concurrent {};

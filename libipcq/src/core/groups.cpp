@@ -197,10 +197,11 @@ AddGroup add_group(const View& view, const GroupPlan& plan, GroupId& id) noexcep
   }
   // 1. retired: the least of all, computed under the mutex, so that what the producers may overwrite is before it; or the
   //    end of what is claimed (exclusive: of what is committed; it may lag by the batch being published)
+  //    An exclusive producer moves it without the mutex, and the group's first member looks for a head there, where a claim
+  //    that was aborted may have had its payload: hence not relaxed.
   const std::uint64_t retired =
-      plan.start == Start::oldest
-          ? refresh_least_retired(view)
-          : view.side().claim.claim_position.load(std::memory_order_relaxed);  // relaxed: under the mutex
+      plan.start == Start::oldest ? refresh_least_retired(view)
+                                  : view.side().claim.claim_position.load(std::memory_order_acquire);  // A:claim_position
   row.leased_to.store(retired, std::memory_order_relaxed);
   row.again_to.store(retired, std::memory_order_relaxed);
   row.retired.store(retired, std::memory_order_release);  // R:retired

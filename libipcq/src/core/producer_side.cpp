@@ -190,7 +190,7 @@ std::uint64_t refresh_least_retired(const View& view) noexcept {
   }
   auto& claim = view.side().claim;
   if (least == UINT64_MAX)
-    least = claim.claim_position.load(std::memory_order_relaxed);  // relaxed: no group to wait for
+    least = claim.claim_position.load(std::memory_order_acquire);  // A:claim_position: no group to wait for
   claim.least_retired.store(least, std::memory_order_relaxed);     // relaxed: under the mutex
   return least;
 }
