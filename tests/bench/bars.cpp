@@ -9,7 +9,6 @@ namespace ipcq::bench {
 namespace {
 
 constexpr double kMillion = 1e6;
-constexpr std::size_t kMi = std::size_t{1} << 20;
 
 const RowResult* find(const std::vector<RowResult>& results, const std::string& name) {
   const auto found =

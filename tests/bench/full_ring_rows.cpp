@@ -6,8 +6,6 @@
 namespace ipcq::bench {
 namespace {
 
-constexpr std::size_t kKi = 1024;
-
 /// Looks before it waits, so that it knows that its ring was full.
 template <std::size_t PayloadBytes>
 class FullRingSender : public QueueSender<PayloadBytes> {

@@ -17,15 +17,7 @@
 namespace ipcq::bench {
 namespace {
 
-constexpr std::size_t kMi = std::size_t{1} << 20;
-
 std::string reserve_name(std::size_t bytes) { return "raw/reserve-" + size_name(bytes); }
-
-double median(std::vector<double> values) {
-  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
-  std::nth_element(values.begin(), middle, values.end());
-  return *middle;
-}
 
 /// Works until the measuring phase is over, at least once; tells the median time in units of `unit_ns`. `clean_up` after
 /// each work is not timed.

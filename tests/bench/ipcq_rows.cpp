@@ -7,9 +7,6 @@
 namespace ipcq::bench {
 namespace {
 
-constexpr std::size_t kKi = 1024;
-constexpr std::size_t kMi = kKi * kKi;
-
 template <std::size_t PayloadBytes>
 Row stream_row(const QueueUse& use, std::uint32_t batch, const std::string& limit) {
   // The lease is named where it is not the one that the other rows take.

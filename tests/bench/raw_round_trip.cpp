@@ -12,12 +12,12 @@
 namespace ipcq::bench {
 namespace {
 
-constexpr std::size_t kPayload = 64;
+constexpr std::size_t kTripBytes = 64;
 
 /// One way of a round trip: written by one side, read by the other. Zeroed memory says trip 0, the one before the first.
 struct Way {
   alignas(kLineApart) std::atomic<std::uint64_t> trip;
-  alignas(kLineApart) std::byte payload[kPayload];
+  alignas(kLineApart) std::byte payload[kTripBytes];
   alignas(kLineApart) std::atomic<std::uint32_t> futex;
 };
 struct Ways {
@@ -52,14 +52,14 @@ struct PayloadLink {
   Way& to;
   Way& from;
   void send(std::uint64_t trip) noexcept {
-    write_payload<kPayload>(to.payload, trip);
+    write_payload<kTripBytes>(to.payload, trip);
     to.trip.store(trip, std::memory_order_release);
   }
   bool receive(std::uint64_t trip) {
     const std::uint64_t seen = poll_trip(from, trip);
-    if (payload_is<kPayload>(from.payload, trip)) [[likely]]
+    if (payload_is<kTripBytes>(from.payload, trip)) [[likely]]
       return is_trip(seen, trip, kEndOfRun);
-    return !is_end_of_run<kPayload>(from.payload, trip);
+    return !is_end_of_run<kTripBytes>(from.payload, trip);
   }
 };
 
@@ -110,7 +110,7 @@ std::vector<Row> raw_round_trip_rows() {
   rows.push_back({.name = kRawRoundTrip64,
                   .what = "the same with 64 bytes of payload in a second line, written and checked both ways",
                   .measure = Measure::round_trip,
-                  .payload_bytes = kPayload,
+                  .payload_bytes = kTripBytes,
                   .facts = {{"system", "two cache lines"}, {"wait", "spin"}},
                   .run = round_trips<PayloadLink>});
   rows.push_back({.name = kRawFutex,

@@ -192,7 +192,6 @@ Row copy_row(std::size_t bytes) {
 }  // namespace
 
 std::string size_name(std::size_t bytes) {
-  constexpr std::size_t kKi = 1024;
   if (bytes >= kKi * kKi && bytes % (kKi * kKi) == 0) return std::to_string(bytes / (kKi * kKi)) + "M";
   if (bytes >= kKi && bytes % kKi == 0) return std::to_string(bytes / kKi) + "K";
   return std::to_string(bytes) + "B";
@@ -214,8 +213,6 @@ std::string raw_one_by_one_name(std::size_t payload_bytes, std::size_t ring_byte
 }
 
 std::vector<Row> raw_stream_rows() {
-  constexpr std::size_t kKi = 1024;
-  constexpr std::size_t kMi = kKi * kKi;
   std::vector<Row> rows;
   rows.push_back(stream_row<8, 64>(8 * kMi));
   rows.push_back(stream_row<256, 64>(8 * kMi));

@@ -14,6 +14,9 @@
 
 namespace ipcq::bench {
 
+inline constexpr std::size_t kKi = 1024;
+inline constexpr std::size_t kMi = kKi * kKi;
+
 enum class Measure : std::uint8_t {
   throughput,  ///< messages a second
   round_trip,  ///< ns there and back, the median

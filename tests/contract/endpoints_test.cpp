@@ -15,7 +15,7 @@
 namespace ipcq::contract {
 namespace {
 
-std::string own_pid() { return std::to_string(::getpid()); }
+std::string own_pid_text() { return std::to_string(::getpid()); }
 
 class Endpoints : public QueueContract {
  protected:
@@ -274,7 +274,7 @@ TEST_P(ExclusiveProducer, KeepsASecondOneOutAndIsNamed) {
   Producer producer = queue.producer();
   const auto attach = [&] { static_cast<void>(queue.producer()); };
   EXPECT_EQ(errc_of(attach), Errc::in_use);
-  EXPECT_TRUE(contains(text_of(attach), own_pid())) << text_of(attach);
+  EXPECT_TRUE(contains(text_of(attach), own_pid_text())) << text_of(attach);
   put(producer, {"a"});
   producer.detach();
   EXPECT_EQ(errc_of(attach), std::nullopt);
@@ -319,7 +319,7 @@ TEST_P(ExclusiveConsumer, KeepsASecondOneOutOfItsGroupAndIsNamed) {
   Consumer consumer = queue.consumer("a");
   const auto attach = [&] { static_cast<void>(queue.consumer("a")); };
   EXPECT_EQ(errc_of(attach), Errc::in_use);
-  EXPECT_TRUE(contains(text_of(attach), own_pid())) << text_of(attach);
+  EXPECT_TRUE(contains(text_of(attach), own_pid_text())) << text_of(attach);
   EXPECT_TRUE(queue.consumer("b").attached()) << "another group has its own";
   EXPECT_EQ(queue.inspect().endpoints.size(), 1U) << "the refused ones took no row";
   consumer.detach();

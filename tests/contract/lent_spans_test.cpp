@@ -59,7 +59,7 @@ TEST_P(LentSpans, a_span_of_a_lease_ends_at_ack) {
   Producer producer = queue_->producer();
   Consumer consumer = queue_->consumer();
   ASSERT_EQ(producer.send("message"), Outcome::ok);
-  Lease lease = consumer.lease();
+  ipcq::Lease lease = consumer.lease();
   const std::span<const std::byte> span = lease.begin()->payload;
   EXPECT_EQ(read_at(span), std::byte{'m'});
   ASSERT_EQ(lease.ack(), Outcome::ok);
@@ -70,11 +70,11 @@ TEST_P(LentSpans, a_span_of_a_lease_ends_at_requeue_and_its_message_may_be_read_
   Producer producer = queue_->producer();
   Consumer consumer = queue_->consumer();
   ASSERT_EQ(producer.send("message"), Outcome::ok);
-  Lease lease = consumer.lease();
+  ipcq::Lease lease = consumer.lease();
   const std::span<const std::byte> span = lease.begin()->payload;
   ASSERT_EQ(lease.requeue(), Outcome::ok);
   EXPECT_DEATH(static_cast<void>(read_at(span)), kReport);
-  Lease again = consumer.lease();
+  ipcq::Lease again = consumer.lease();
   ASSERT_TRUE(again);
   EXPECT_EQ(read_at(span), std::byte{'m'});
   EXPECT_EQ(again.ack(), Outcome::ok);
@@ -85,8 +85,8 @@ TEST_P(LentSpans, the_first_messages_end_at_their_ack_and_the_rest_may_still_be_
   Consumer consumer = queue_->consumer();
   ASSERT_EQ(producer.send("first"), Outcome::ok);
   ASSERT_EQ(producer.send("second"), Outcome::ok);
-  Lease lease = consumer.lease({.min_messages = 2});
-  Lease::Iterator message = lease.begin();
+  ipcq::Lease lease = consumer.lease({.min_messages = 2});
+  ipcq::Lease::Iterator message = lease.begin();
   const std::span<const std::byte> first = message->payload;
   ++message;
   const std::span<const std::byte> second = message->payload;

@@ -33,9 +33,9 @@ using support::require;
 constexpr int kAttempts = 3;
 constexpr milliseconds kHindered{20};  // kept from a processor for so long at once
 #if defined(__SANITIZE_THREAD__)
-constexpr bool kSlow = true;  // 100,000 a second would take most of a processor
+constexpr bool kSlowBuild = true;  // 100,000 a second would take most of a processor
 #else
-constexpr bool kSlow = false;
+constexpr bool kSlowBuild = false;
 #endif
 
 /// Whether the machine, not the quota, set this process's pace since this was made. What it slept in a quota is no reason.
@@ -155,7 +155,7 @@ TEST_P(QuotaRates, AreKeptByOneAndByProcessesTogether) {
   bool disturbed = false;
   for (const double rate : {2'000.0, 100'000.0}) {
     for (const std::size_t processes : {1UL, 2UL, 4UL}) {
-      if (rate > 2'000 && (kSlow || processes == 2)) continue;
+      if (rate > 2'000 && (kSlowBuild || processes == 2)) continue;
       SCOPED_TRACE(std::to_string(rate) + " by " + std::to_string(processes));
       const double burst = rate / 10;
       const double batch = rate > 2'000 ? 10 : 1;

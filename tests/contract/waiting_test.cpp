@@ -19,7 +19,7 @@ using support::Background;
 
 constexpr WaitStrategy kStrategies[] = {WaitStrategy::spin, WaitStrategy::adaptive, WaitStrategy::sleep};
 
-const char* name_of(WaitStrategy strategy) {
+const char* strategy_name(WaitStrategy strategy) {
   return strategy == WaitStrategy::spin ? "spin" : strategy == WaitStrategy::adaptive ? "adaptive" : "sleep";
 }
 
@@ -35,7 +35,7 @@ TEST_P(Waiting, ALeaseSleepsUntilACommit) {
   const Queue queue = create();
   Producer producer = queue.producer();
   for (const WaitStrategy strategy : kStrategies) {
-    SCOPED_TRACE(name_of(strategy));
+    SCOPED_TRACE(strategy_name(strategy));
     Consumer consumer = queue.consumer(ConsumerOptions{.wait = strategy});
     Texts seen;
     Background waiter([&] {
@@ -54,7 +54,7 @@ TEST_P(Waiting, AClaimSleepsUntilAnAck) {
   const Queue queue = create();
   Consumer consumer = queue.consumer();
   for (const WaitStrategy strategy : kStrategies) {
-    SCOPED_TRACE(name_of(strategy));
+    SCOPED_TRACE(strategy_name(strategy));
     Producer producer = queue.producer({.wait = strategy});
     const std::uint32_t sent = fill(producer, 1000);
     Outcome outcome = Outcome::empty;
@@ -71,7 +71,7 @@ TEST_P(Waiting, MinMessagesMayBeMetBySeveralCommits) {
   const Queue queue = create();
   Producer producer = queue.producer();
   for (const WaitStrategy strategy : kStrategies) {
-    SCOPED_TRACE(name_of(strategy));
+    SCOPED_TRACE(strategy_name(strategy));
     Consumer consumer = queue.consumer(ConsumerOptions{.wait = strategy});
     Texts seen;
     Background waiter([&] {
@@ -139,7 +139,7 @@ TEST_P(Waiting, ADeadlineThatHasPassedStillTakesWhatIsThere) {
 TEST_P(Waiting, ADeadlineIsWaitedForWhetherDurationOrTimePoint) {
   const Queue queue = create();
   for (const WaitStrategy strategy : kStrategies) {
-    SCOPED_TRACE(name_of(strategy));
+    SCOPED_TRACE(strategy_name(strategy));
     Consumer consumer = queue.consumer(ConsumerOptions{.wait = strategy});
     const auto before = steady_clock::now();
     EXPECT_EQ(consumer.lease({.deadline = milliseconds(20)}).outcome(), Outcome::empty);
@@ -165,7 +165,7 @@ TEST_P(Waiting, CancelEndsAWaitingLease) {
   const Queue queue = create();
   Producer producer = queue.producer();
   for (const WaitStrategy strategy : kStrategies) {
-    SCOPED_TRACE(name_of(strategy));
+    SCOPED_TRACE(strategy_name(strategy));
     Consumer consumer = queue.consumer(ConsumerOptions{.wait = strategy});
     Outcome outcome = Outcome::ok;
     Background waiter([&] { outcome = consumer.lease({.deadline = kPatience}).outcome(); });
@@ -179,7 +179,7 @@ TEST_P(Waiting, CancelEndsAWaitingLease) {
 TEST_P(Waiting, CancelEndsAWaitingClaim) {
   const Queue queue = create();
   for (const WaitStrategy strategy : kStrategies) {
-    SCOPED_TRACE(name_of(strategy));
+    SCOPED_TRACE(strategy_name(strategy));
     Producer producer = queue.producer({.wait = strategy});
     fill(producer, 1000);
     Outcome outcome = Outcome::ok;
@@ -282,7 +282,7 @@ class CancelBySignal {
 TEST_P(Waiting, CancelFromASignalHandlerOfTheWaitingThreadEndsIt) {
   const Queue queue = create();
   for (const WaitStrategy strategy : kStrategies) {
-    SCOPED_TRACE(name_of(strategy));
+    SCOPED_TRACE(strategy_name(strategy));
     Producer producer = queue.producer({.wait = strategy});
     Consumer consumer = queue.consumer(ConsumerOptions{.wait = strategy});
     {

@@ -131,8 +131,8 @@ inline void hold_claim_commit_behind(Child& self, const Queue& queue) {
 
 /// Arguments: the operation.
 inline const ChildRole kActor("actor", [](Child& self) {
-  using Operation = void (*)(Child&, const Queue&);
-  static const std::map<std::string, Operation> operations = {
+  using Act = void (*)(Child&, const Queue&);
+  static const std::map<std::string, Act> operations = {
       {"send", actor::send},
       {"send one", actor::send_one},
       {"abort", actor::abort},
@@ -158,19 +158,28 @@ inline const ChildRole kActor("actor", [](Child& self) {
   return kDone;
 });
 
-/// Runs an actor that must die of itself at `point`.
-inline testing::AssertionResult dies_at(const char* point, const char* operation) {
-  ChildProcess process(kActor, {operation}, {{"IPCQ_CRASH_AT", point}});
+/// Runs a process that must die of itself at `point`.
+inline testing::AssertionResult dies(const ChildRole& role, const char* point,
+                                     const std::vector<std::string>& arguments = {}) {
+  ChildProcess process(role, arguments, {{"IPCQ_CRASH_AT", point}});
   const Ending ending = process.wait();
   if (ending.killed_by(SIGKILL)) return testing::AssertionSuccess();
   testing::AssertionResult result = testing::AssertionFailure();
+  result << role.name;
+  for (const std::string& argument : arguments) result << " \"" << argument << "\"";
+  result << " was to die at \"" << point << "\" and ";
   if (ending.exited_with(kDone)) {
-    result << "\"" << operation << "\" was done without passing the crash point \"" << point << "\"";
+    result << "was done without passing that point";
   } else {
-    result << "\"" << operation << "\" was to die at \"" << point << "\" and " << ending.text();
+    result << ending.text();
   }
   for (const std::string& line : process.rest_of_reports()) result << "\n  " << line;
   return result;
+}
+
+/// An actor, likewise.
+inline testing::AssertionResult dies_at(const char* point, const char* operation) {
+  return dies(kActor, point, {operation});
 }
 
 }  // namespace ipcq::crash

@@ -3,7 +3,9 @@
 
 #include <gtest/gtest.h>
 #include <stdlib.h>
+#include <time.h>
 
+#include <cstdint>
 #include <ipcq/ipcq.hpp>
 #include <string>
 
@@ -18,6 +20,12 @@ using support::ChildProcess;
 using support::ChildRole;
 using support::Ending;
 using support::require;
+
+inline std::int64_t monotonic_ns() {
+  timespec time{};
+  ::clock_gettime(CLOCK_MONOTONIC, &time);
+  return std::int64_t{time.tv_sec} * 1'000'000'000 + time.tv_nsec;
+}
 
 class CrashTest : public testing::Test {
  protected:

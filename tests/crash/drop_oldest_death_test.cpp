@@ -11,15 +11,15 @@
 namespace ipcq::crash {
 namespace {
 
-struct Death {
+struct DropDeath {
   const char* name;
   const char* point;
   const char* operation = "send one";  ///< "send": a batch of three, for which three are dropped in one turn
 };
 
-std::ostream& operator<<(std::ostream& out, const Death& death) { return out << death.name; }
+std::ostream& operator<<(std::ostream& out, const DropDeath& death) { return out << death.name; }
 
-class DropOldestDeath : public CrashTest, public testing::WithParamInterface<Death> {};
+class DropOldestDeath : public CrashTest, public testing::WithParamInterface<DropDeath> {};
 
 TEST_P(DropOldestDeath, what_was_dropped_is_counted_once) {
   const Queue queue = create({.overflow = Overflow::drop_oldest});
@@ -36,7 +36,7 @@ TEST_P(DropOldestDeath, what_was_dropped_is_counted_once) {
   EXPECT_EQ(queue.inspect().groups.front().dropped_messages, 3 * kRingful - came);
 }
 
-constexpr Death kDeaths[] = {
+constexpr DropDeath kDeaths[] = {
     {"before_the_first", "drop.to"},
     {"before_the_first_with_its_count_stored", "drop.count"},
     {"behind_the_first", "drop.retired"},

@@ -42,17 +42,6 @@ const ChildRole kSeesRemoval("sees removal", [](Child& self) {
   return 0;
 });
 
-testing::AssertionResult dies(const ChildRole& role, const char* point, const std::vector<std::string>& arguments) {
-  ChildProcess process(role, arguments, {{"IPCQ_CRASH_AT", point}});
-  const Ending ending = process.wait();
-  if (ending.killed_by(SIGKILL)) return testing::AssertionSuccess();
-  testing::AssertionResult result = testing::AssertionFailure();
-  result << role.name << " was to die at \"" << point << "\" and " << ending.text();
-  if (ending.exited_with(kDone)) result << ", done without passing that point";
-  for (const std::string& line : process.rest_of_reports()) result << "\n  " << line;
-  return result;
-}
-
 class InterruptedAdministration : public CrashTest {
  protected:
   /// File names in the directory.

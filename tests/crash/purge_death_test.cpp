@@ -11,7 +11,7 @@
 namespace ipcq::crash {
 namespace {
 
-const ChildRole kPurger("purger of everything", [](Child&) {
+const ChildRole kPurgerOfAll("purger of everything", [](Child&) {
   std::ignore = Queue::open(kQueue).purge("default", true);
   return 0;
 });
@@ -23,7 +23,7 @@ void expect_sound() {
 class PurgeDeath : public CrashTest, public testing::WithParamInterface<const char*> {
  protected:
   static void dies() {
-    const Ending ending = ChildProcess(kPurger, {}, {{"IPCQ_CRASH_AT", GetParam()}}).wait();
+    const Ending ending = ChildProcess(kPurgerOfAll, {}, {{"IPCQ_CRASH_AT", GetParam()}}).wait();
     ASSERT_TRUE(ending.killed_by(SIGKILL)) << ending.text() << " instead of dying at " << GetParam();
   }
   static void expect_nothing_after_another_purge(const Queue& queue, Producer& producer) {

@@ -58,27 +58,17 @@ const ChildRole kSleeper("quota sleeper", [](Child& self) {
   return kDone;
 });
 
-struct Death {
+struct QuotaDeathPoint {
   const char* name;
   const char* point;
   const char* scope = "queue";
 };
-std::ostream& operator<<(std::ostream& out, const Death& death) { return out << death.name; }
-
-testing::AssertionResult dies(const ChildRole& role, const char* point, const std::vector<std::string>& arguments = {}) {
-  ChildProcess process(role, arguments, {{"IPCQ_CRASH_AT", point}});
-  const Ending ending = process.wait();
-  if (ending.killed_by(SIGKILL)) return testing::AssertionSuccess();
-  testing::AssertionResult result = testing::AssertionFailure();
-  result << role.name << " was to die at \"" << point << "\" and " << ending.text();
-  for (const std::string& line : process.rest_of_reports()) result << "\n  " << line;
-  return result;
-}
+std::ostream& operator<<(std::ostream& out, const QuotaDeathPoint& death) { return out << death.name; }
 
 /// In messages.
 double owed(const QuotaScope& scope) { return static_cast<double>(get_quota(kQueue, scope).owed_ns) / 1e9 * kSlow; }
 
-class DebitDeath : public CrashTest, public testing::WithParamInterface<Death> {
+class DebitDeath : public CrashTest, public testing::WithParamInterface<QuotaDeathPoint> {
  protected:
   DebitDeath() {
     const Queue queue = create();
@@ -112,7 +102,7 @@ TEST_P(DebitDeath, costs_at_most_what_the_dead_asked_for_and_holds_nobody_up) {
   EXPECT_TRUE(verify(kQueue).sound());
 }
 
-constexpr Death kDebits[] = {
+constexpr QuotaDeathPoint kDebits[] = {
     {"the_queues_messages_paid", "debit.paid"},
     {"the_queues_bytes_paid", "debit.paid:2"},
     {"the_users_messages_paid", "debit.paid:3"},
@@ -128,7 +118,7 @@ constexpr Death kDebits[] = {
 INSTANTIATE_TEST_SUITE_P(Deaths, DebitDeath, testing::ValuesIn(kDebits),
                          [](const auto& death) { return std::string(death.param.name); });
 
-class QuotaDeath : public CrashTest, public testing::WithParamInterface<Death> {};
+class QuotaDeath : public CrashTest, public testing::WithParamInterface<QuotaDeathPoint> {};
 
 TEST_P(QuotaDeath, a_change_that_was_broken_off_is_ended_by_whoever_comes_next) {
   const Queue queue = create();
@@ -176,7 +166,7 @@ TEST_P(QuotaDeath, who_waits_looks_at_its_next_backstop) {
   EXPECT_TRUE(sleeper.wait().exited_with(kDone));
 }
 
-constexpr Death kChanges[] = {
+constexpr QuotaDeathPoint kChanges[] = {
     {"of_the_queue_begun", "quota.begun"},
     {"of_the_queue_with_its_bursts", "quota.bursts"},
     {"of_the_queue_with_its_rate_of_messages", "quota.message_rate"},
@@ -201,7 +191,7 @@ TEST_P(QuotaDeathOfOthers, leaves_no_row_bound_by_what_there_is_not) {
   EXPECT_EQ(verify(kQueue).findings.size(), 0U);
 }
 
-constexpr Death kOthers[] = {
+constexpr QuotaDeathPoint kOthers[] = {
     {"of_a_user_whose_it_is", "quota.whose", "user"},       {"of_a_user_with_its_rate", "quota.message_rate", "user"},
     {"of_a_user_changed", "quota.changed", "user"},         {"of_each_begun", "quota.begun", "each"},
     {"of_each_and_a_row_begun", "quota.begun:2", "each"},   {"of_each_and_a_row_forgiven", "quota.forgiven:2", "each"},

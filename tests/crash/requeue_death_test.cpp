@@ -11,10 +11,10 @@
 namespace ipcq::crash {
 namespace {
 
-constexpr const char* kDead = "dead";
+constexpr const char* kDeadLetters = "dead";
 
-const ChildRole kRequeuer("sender of dead letters", [](Child&) {
-  std::ignore = requeue_dead_letters(kDead);
+const ChildRole kDeadLetterSender("sender of dead letters", [](Child&) {
+  std::ignore = requeue_dead_letters(kDeadLetters);
   return 0;
 });
 
@@ -36,8 +36,8 @@ INSTANTIATE_TEST_SUITE_P(Points, RequeueDeath,
                                          RequeueCase{"back.acked:2", ConsumerMode::exclusive, false}));
 
 TEST_P(RequeueDeath, loses_none_and_doubles_one_at_most) {
-  const Queue queue = create({.max_deliveries = 1, .dead_letter = kDead});
-  const Queue dead = Queue::create(kDead, {.capacity_bytes = kCapacity, .consumers = GetParam().consumers});
+  const Queue queue = create({.max_deliveries = 1, .dead_letter = kDeadLetters});
+  const Queue dead = Queue::create(kDeadLetters, {.capacity_bytes = kCapacity, .consumers = GetParam().consumers});
   Producer producer = queue.producer();
   Consumer consumer = queue.consumer();
   for (const std::uint64_t id : ids("1-4")) {
@@ -45,12 +45,12 @@ TEST_P(RequeueDeath, loses_none_and_doubles_one_at_most) {
     ASSERT_EQ(consumer.lease({.deadline = now}).requeue(), Outcome::ok);
     ASSERT_FALSE(consumer.lease({.deadline = now}));
   }
-  const Ending ending = ChildProcess(kRequeuer, {}, {{"IPCQ_CRASH_AT", GetParam().point}}).wait();
+  const Ending ending = ChildProcess(kDeadLetterSender, {}, {{"IPCQ_CRASH_AT", GetParam().point}}).wait();
   ASSERT_TRUE(ending.killed_by(SIGKILL)) << ending.text() << " instead of dying at " << GetParam().point;
   // What it did not finish comes to the next one, who finds it when he looks for the dead.
   Ids got = receive(consumer, 8, now).ids();
   for (int attempt = 0; attempt < 100 && dead.inspect().groups.at(0).depth_messages > 0; ++attempt) {
-    EXPECT_TRUE(requeue_dead_letters(kDead).left.empty());
+    EXPECT_TRUE(requeue_dead_letters(kDeadLetters).left.empty());
     for (const std::uint64_t id : receive(consumer, 8, now).ids()) got.push_back(id);
   }
   EXPECT_EQ(got, GetParam().twice ? ids("1 2 2 3 4") : ids("1-4"));

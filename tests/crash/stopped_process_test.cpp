@@ -18,7 +18,7 @@ using std::chrono::milliseconds;
 constexpr milliseconds kWait{300};
 
 /// Holds a claim or a lease; told "finish", commits or acks. Arguments: "claim" or "lease".
-const ChildRole kHolder("holder", [](Child& self) {
+const ChildRole kStoppedHolder("holder", [](Child& self) {
   const Queue queue = Queue::open(kQueue);
   Producer producer;
   Consumer consumer;
@@ -61,7 +61,7 @@ TEST_F(StoppedProcess, its_open_claim_is_reported_and_never_passed_and_it_may_co
   const Queue queue = create();
   Consumer consumer = queue.consumer();
   Producer producer = queue.producer();
-  ChildProcess stopped(kHolder, {"claim"});
+  ChildProcess stopped(kStoppedHolder, {"claim"});
   ASSERT_EQ(stopped.next_report(), "holding");
   send(producer, ids("1-3"));
   stopped.stop();
@@ -88,7 +88,7 @@ TEST_F(StoppedProcess, its_lease_is_not_given_to_others_and_it_may_ack_later) {
   Consumer consumer = queue.consumer();
   Producer producer = queue.producer();
   send_each(producer, ids("1-8"));
-  ChildProcess stopped(kHolder, {"lease"});
+  ChildProcess stopped(kStoppedHolder, {"lease"});
   ASSERT_EQ(stopped.next_report(), "holding");
   stopped.stop();
   EXPECT_EQ(receive(consumer, 8, kWait).ids(), ids("5-8")) << "1-4 are leased by a living process";
@@ -103,7 +103,7 @@ TEST_F(StoppedProcess, its_lease_that_keeps_the_ring_full_is_named_to_the_produc
   Consumer consumer = queue.consumer();
   Producer producer = queue.producer();
   send_each(producer, ids("1-63"));
-  ChildProcess stopped(kHolder, {"lease"});
+  ChildProcess stopped(kStoppedHolder, {"lease"});
   ASSERT_EQ(stopped.next_report(), "holding");
   stopped.stop();
   EXPECT_EQ(receive(consumer, 59).ids(), ids("5-63"));

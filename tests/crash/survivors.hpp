@@ -159,7 +159,7 @@ inline const ChildRole kSender("sender", [](Child& self) {
   return 0;
 });
 
-namespace detail {
+namespace survivors {
 
 // Everybody who may read, whatever group was being added or removed when somebody died.
 inline std::vector<Consumer> consumers_of_all_groups(const Queue& queue) {
@@ -175,14 +175,14 @@ inline std::vector<Consumer> consumers_of_all_groups(const Queue& queue) {
   return consumers;
 }
 
-}  // namespace detail
+}  // namespace survivors
 
 /// Fills the ring to its capacity and drains it, twice, so that every byte of it is used again. Nothing may be missing
 /// of it for a claim or a lease that nobody holds any more.
 inline const ChildRole kWholeRing("whole ring", [](Child&) {
   const Queue queue = Queue::open(kQueue);
   if (queue.closed()) queue.reopen();
-  std::vector<Consumer> consumers = detail::consumers_of_all_groups(queue);
+  std::vector<Consumer> consumers = survivors::consumers_of_all_groups(queue);
   for (Consumer& consumer : consumers) {
     while (Lease rest = consumer.lease({.deadline = kProbePause}))
       require(rest.ack() == Outcome::ok, "ack of the rest");

@@ -1,7 +1,6 @@
 // Processes are killed while they sleep in the queue: they take no wake-up with them, and nobody pays for them afterwards.
 #include <gtest/gtest.h>
 #include <signal.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -16,12 +15,6 @@
 
 namespace ipcq::crash {
 namespace {
-
-std::int64_t monotonic_ns() {
-  timespec time{};
-  clock_gettime(CLOCK_MONOTONIC, &time);
-  return std::int64_t{time.tv_sec} * 1'000'000'000 + time.tv_nsec;
-}
 
 /// Sleeps for messages, and reports when it got each.
 const ChildRole kSleepingConsumer("sleeping consumer", [](Child& self) {

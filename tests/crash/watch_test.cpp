@@ -11,7 +11,7 @@
 namespace ipcq::crash {
 namespace {
 
-const ChildRole kClaims("claims and holds", [](Child& self) {
+const ChildRole kClaimsAndHolds("claims and holds", [](Child& self) {
   Producer producer = Queue::open(kQueue).producer();
   const Claim claim = producer.claim({.messages = 1, .bytes = 8}, now);
   require(claim.outcome() == Outcome::ok, to_string(claim.outcome()));
@@ -33,7 +33,7 @@ const ChildRole kRecovers("recovers", [](Child&) {
 class Watching : public CrashTest {
  protected:
   static void dies_with_a_claim() {
-    ChildProcess process(kClaims, {});
+    ChildProcess process(kClaimsAndHolds, {});
     ASSERT_EQ(process.next_report(), "claimed");
     process.kill();
   }

@@ -22,7 +22,7 @@
 namespace ipcq::hostile {
 namespace {
 
-constexpr uid_t kUser = 12345;
+constexpr uid_t kNobody = 12345;
 constexpr uid_t kStranger = 12346;
 
 void become(uid_t user) {
@@ -33,7 +33,7 @@ void become(uid_t user) {
 
 /// Tries every verb on the queue as an unprivileged user, and reports each one's name and what it came to.
 const ChildRole kTries("tries everything as an unprivileged user", [](Child& self) {
-  become(kUser);
+  become(kNobody);
   const std::string& path = self.argument(0);
   const auto attempt = [&](const std::string& verb, const std::function<void()>& what) {
     std::string result = "ok";
@@ -83,12 +83,12 @@ const std::vector<Hostile>& kinds() {
       {"a_queue_that_may_not_even_be_read",
        [](const auto& path, const auto& sound) { write_as(path, sound, kStranger, 0); },
        {"permission_denied"}},
-      {"an_empty_file", [](const auto& path, const auto&) { write_as(path, "", kUser, 0600); }, {"not_a_queue"}},
+      {"an_empty_file", [](const auto& path, const auto&) { write_as(path, "", kNobody, 0600); }, {"not_a_queue"}},
       {"garbage_of_ones_own",
-       [](const auto& path, const auto& sound) { write_as(path, std::string(sound.size(), '\xa5'), kUser, 0600); },
+       [](const auto& path, const auto& sound) { write_as(path, std::string(sound.size(), '\xa5'), kNobody, 0600); },
        {"not_a_queue"}},
       {"half_a_queue_of_ones_own",
-       [](const auto& path, const auto& sound) { write_as(path, sound.substr(0, sound.size() / 2), kUser, 0600); },
+       [](const auto& path, const auto& sound) { write_as(path, sound.substr(0, sound.size() / 2), kNobody, 0600); },
        {"not_a_queue"}},
       {"a_symbolic_link_to_a_file_of_roots",
        [](const auto& path, const auto&) { require(symlink("/etc/passwd", path.c_str()) == 0, "symlink"); },
@@ -96,7 +96,7 @@ const std::vector<Hostile>& kinds() {
       {"a_second_name_of_a_good_queue",
        [](const auto& path, const auto& sound) {
          const std::string other = path.substr(0, path.rfind('/')) + "/elsewhere";
-         write_as(other, sound, kUser, 0600);
+         write_as(other, sound, kNobody, 0600);
          require(link(other.c_str(), path.c_str()) == 0, "link");
        },
        {"not_a_queue"}},

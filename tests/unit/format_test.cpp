@@ -15,7 +15,6 @@ namespace {
 
 using layout::HeaderCopy;
 using layout::Plan;
-using layout::Verdict;
 
 TEST(Format, TheControlAreaOfDefaultOptionsIsAtMostAMebibyte) {
   const Plan plan;
@@ -116,7 +115,8 @@ TEST(Format, WhatWasPlannedIsReadBack) {
   ASSERT_NE(control, nullptr);
   ASSERT_EQ(layout::format(control, plan), 0);
   HeaderCopy copy;
-  ASSERT_EQ(layout::validate(control, layout::kSideOffset, layout::segment_bytes(plan), copy).verdict, Verdict::ok);
+  ASSERT_EQ(layout::validate(control, layout::kSideOffset, layout::segment_bytes(plan), copy).verdict,
+            layout::Verdict::ok);
   EXPECT_EQ(copy.layout_version, layout::kLayoutVersion);
   EXPECT_EQ(copy.segment_bytes, layout::segment_bytes(plan));
   EXPECT_EQ(copy.life_begin, layout::kLifeBegin);

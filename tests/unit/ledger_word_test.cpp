@@ -10,11 +10,11 @@
 namespace ipcq::unit {
 namespace {
 
-constexpr std::array kStates = {EntryState::free, EntryState::leased, EntryState::done, EntryState::redeliverable,
-                                EntryState::parked};
+constexpr std::array kEntryStates = {EntryState::free, EntryState::leased, EntryState::done, EntryState::redeliverable,
+                                     EntryState::parked};
 
 TEST(LedgerWord, EveryFieldComesBackWhateverTheOthersAre) {
-  for (const EntryState state : kStates) {
+  for (const EntryState state : kEntryStates) {
     for (const std::uint32_t deliveries : {0U, 1U, core::kDeliveriesMax}) {
       for (const std::uint32_t sequence : {0U, 1U, 0xffffU}) {
         for (const Owner owner : {Owner{0}, core::make_owner(255, 1), Owner{0xffff'ffffU}}) {

@@ -11,10 +11,11 @@
 namespace ipcq::unit {
 namespace {
 
-constexpr std::array kStates = {RecordState::none, RecordState::claimed, RecordState::committed, RecordState::skipped};
+constexpr std::array kRecordStates = {RecordState::none, RecordState::claimed, RecordState::committed,
+                                      RecordState::skipped};
 
 TEST(Record, EveryFieldOfAHeadComesBackWhateverTheOthersAre) {
-  for (const RecordState state : kStates) {
+  for (const RecordState state : kRecordStates) {
     for (const std::uint32_t length : {0U, 1U, 16U, detail::kLengthMask - 1, detail::kLengthMask}) {
       for (const std::uint32_t high : {0U, 1U, 0x8000'0000U, 0xffff'ffffU}) {
         const std::uint64_t head = make_head(state, length, high);

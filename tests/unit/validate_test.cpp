@@ -21,7 +21,6 @@ namespace {
 using layout::FrozenHeader;
 using layout::Header;
 using layout::HeaderCopy;
-using layout::Verdict;
 
 constexpr std::size_t kBytes = layout::kSideOffset;
 using Bytes = std::array<std::byte, kBytes>;
@@ -30,7 +29,7 @@ class Validate : public ::testing::Test {
  protected:
   Validate() { std::memcpy(sound_.data(), segment_.view().control, kBytes); }
 
-  [[nodiscard]] Verdict verdict(const Bytes& bytes, std::size_t available = kBytes) const {
+  [[nodiscard]] layout::Verdict verdict(const Bytes& bytes, std::size_t available = kBytes) const {
     HeaderCopy copy;
     return layout::validate(bytes.data(), available, file_bytes(), copy).verdict;
   }
@@ -56,27 +55,27 @@ struct Field {
   const char* name;
   std::size_t offset;
   std::size_t bytes;
-  std::set<Verdict> verdicts;
+  std::set<layout::Verdict> verdicts;
 };
 
 std::vector<Field> fields() {
-  const std::set<Verdict> ok = {Verdict::ok};
-  const std::set<Verdict> damaged = {Verdict::damaged};
-  const std::set<Verdict> either = {Verdict::ok, Verdict::damaged};  // another value may be as good
+  const std::set<layout::Verdict> ok = {layout::Verdict::ok};
+  const std::set<layout::Verdict> damaged = {layout::Verdict::damaged};
+  const std::set<layout::Verdict> either = {layout::Verdict::ok, layout::Verdict::damaged};  // another value may be as good
   std::vector<Field> all;
-  const auto next = [&](const char* name, std::size_t bytes, const std::set<Verdict>& verdicts) {
+  const auto next = [&](const char* name, std::size_t bytes, const std::set<layout::Verdict>& verdicts) {
     const std::size_t offset = all.empty() ? 0 : all.back().offset + all.back().bytes;
     all.push_back({name, offset, bytes, verdicts});
   };
-  next("magic", 8, {Verdict::not_a_queue});
-  next("layout_version", 4, {Verdict::other_layout});
+  next("magic", 8, {layout::Verdict::not_a_queue});
+  next("layout_version", 4, {layout::Verdict::other_layout});
   next("flags", 4, ok);
-  next("segment_bytes", 8, {Verdict::not_a_queue, Verdict::damaged});  // the file is shorter, or longer
+  next("segment_bytes", 8, {layout::Verdict::not_a_queue, layout::Verdict::damaged});  // the file is shorter, or longer
   next("life_begin", 8, either);
   next("life_count", 4, damaged);
   next("owner_uid, namespaces, created", 44, ok);
   next("reserved of the frozen part", 48, ok);
-  next("fingerprint", sizeof(layout::Fingerprint), {Verdict::other_machine});
+  next("fingerprint", sizeof(layout::Fingerprint), {layout::Verdict::other_machine});
   next("capacity, places of the tables", 48, damaged);
   next("clock_mult", 8, either);
   next("clock_shift", 4, either);
@@ -97,7 +96,7 @@ std::vector<Field> fields() {
   return all;
 }
 
-TEST_F(Validate, ASoundHeaderIsOk) { EXPECT_EQ(verdict(sound_), Verdict::ok); }
+TEST_F(Validate, ASoundHeaderIsOk) { EXPECT_EQ(verdict(sound_), layout::Verdict::ok); }
 
 TEST_F(Validate, EveryFieldWithABitFlippedHasItsVerdict) {
   const std::vector<Field> all = fields();
@@ -114,49 +113,49 @@ TEST_F(Validate, EveryFieldWithABitFlippedHasItsVerdict) {
 }
 
 TEST_F(Validate, AnOptionOutOfItsRangeIsDamage) {
-  EXPECT_EQ(verdict(with_header(offsetof(Header, producers), std::uint8_t{2})), Verdict::damaged);
-  EXPECT_EQ(verdict(with_header(offsetof(Header, consumers), std::uint8_t{2})), Verdict::damaged);
-  EXPECT_EQ(verdict(with_header(offsetof(Header, overflow), std::uint8_t{3})), Verdict::damaged);
-  EXPECT_EQ(verdict(with_header(offsetof(Header, clock), std::uint8_t{3})), Verdict::damaged);
-  EXPECT_EQ(verdict(with_header(offsetof(Header, clock_shift), std::uint32_t{64})), Verdict::damaged);
-  EXPECT_EQ(verdict(with_header(offsetof(Header, clock_mult), std::uint64_t{0})), Verdict::damaged);
+  EXPECT_EQ(verdict(with_header(offsetof(Header, producers), std::uint8_t{2})), layout::Verdict::damaged);
+  EXPECT_EQ(verdict(with_header(offsetof(Header, consumers), std::uint8_t{2})), layout::Verdict::damaged);
+  EXPECT_EQ(verdict(with_header(offsetof(Header, overflow), std::uint8_t{3})), layout::Verdict::damaged);
+  EXPECT_EQ(verdict(with_header(offsetof(Header, clock), std::uint8_t{3})), layout::Verdict::damaged);
+  EXPECT_EQ(verdict(with_header(offsetof(Header, clock_shift), std::uint32_t{64})), layout::Verdict::damaged);
+  EXPECT_EQ(verdict(with_header(offsetof(Header, clock_mult), std::uint64_t{0})), layout::Verdict::damaged);
 }
 
 TEST_F(Validate, ASizeOutOfItsRangeIsDamageThoughItIsAPowerOfTwo) {
   for (const std::uint64_t capacity : {std::uint64_t{0}, std::uint64_t{32768}, std::uint64_t{1} << 63}) {
-    EXPECT_EQ(verdict(with_header(offsetof(Header, capacity), capacity)), Verdict::damaged);
+    EXPECT_EQ(verdict(with_header(offsetof(Header, capacity), capacity)), layout::Verdict::damaged);
   }
   for (const std::uint32_t alignment : {0U, 8U, 8192U}) {
-    EXPECT_EQ(verdict(with_header(offsetof(Header, alignment), alignment)), Verdict::damaged);
+    EXPECT_EQ(verdict(with_header(offsetof(Header, alignment), alignment)), layout::Verdict::damaged);
   }
   for (const std::uint64_t life : {std::uint64_t{0}, UINT64_MAX}) {
-    EXPECT_EQ(verdict(with(offsetof(FrozenHeader, life_begin), life)), Verdict::damaged);
+    EXPECT_EQ(verdict(with(offsetof(FrozenHeader, life_begin), life)), layout::Verdict::damaged);
   }
-  EXPECT_EQ(verdict(with(offsetof(FrozenHeader, life_count), std::uint32_t{0})), Verdict::damaged);
+  EXPECT_EQ(verdict(with(offsetof(FrozenHeader, life_count), std::uint32_t{0})), layout::Verdict::damaged);
 }
 
 TEST_F(Validate, ANameWithoutItsEndIsDamage) {
   Bytes bytes = sound_;
   std::memset(bytes.data() + layout::kHeaderOffset + offsetof(Header, type), 't', layout::kTypeBytes);
-  EXPECT_EQ(verdict(bytes), Verdict::damaged);
+  EXPECT_EQ(verdict(bytes), layout::Verdict::damaged);
 }
 
 TEST_F(Validate, OfAnotherLayoutOnlyTheFrozenPartIsRead) {
   Bytes bytes = with(offsetof(FrozenHeader, layout_version), layout::kLayoutVersion + 1);
   std::memset(bytes.data() + layout::kHeaderOffset, 0xff, kBytes - layout::kHeaderOffset);
   HeaderCopy copy;
-  EXPECT_EQ(layout::validate(bytes.data(), kBytes, file_bytes(), copy).verdict, Verdict::other_layout);
+  EXPECT_EQ(layout::validate(bytes.data(), kBytes, file_bytes(), copy).verdict, layout::Verdict::other_layout);
   EXPECT_EQ(copy.layout_version, layout::kLayoutVersion + 1);
   EXPECT_EQ(copy.life_begin, layout::kLifeBegin);
   EXPECT_EQ(copy.life_count, segment_.view().endpoints_max);
-  EXPECT_EQ(layout::validate(bytes.data(), sizeof(FrozenHeader), file_bytes(), copy).verdict, Verdict::other_layout)
+  EXPECT_EQ(layout::validate(bytes.data(), sizeof(FrozenHeader), file_bytes(), copy).verdict, layout::Verdict::other_layout)
       << "and no more than that is needed";
 }
 
 TEST_F(Validate, AnEmptyFileIsNoQueue) {
   HeaderCopy copy;
   const layout::Validation found = layout::validate(sound_.data(), 0, 0, copy);
-  EXPECT_EQ(found.verdict, Verdict::not_a_queue);
+  EXPECT_EQ(found.verdict, layout::Verdict::not_a_queue);
   EXPECT_NE(std::string(found.reason).find("empty"), std::string::npos);
 }
 
@@ -165,20 +164,20 @@ TEST_F(Validate, AFileCutAnywhereIsRefused) {
     // Its own memory, of this size: reading on is found by the address sanitizer.
     const std::vector<std::byte> cut(sound_.begin(), sound_.begin() + static_cast<std::ptrdiff_t>(available));
     HeaderCopy copy;
-    EXPECT_EQ(layout::validate(cut.data(), available, available, copy).verdict, Verdict::not_a_queue);
+    EXPECT_EQ(layout::validate(cut.data(), available, available, copy).verdict, layout::Verdict::not_a_queue);
     // It says that it is so short.
     Bytes lying = with(offsetof(FrozenHeader, segment_bytes), std::uint64_t{available});
-    EXPECT_EQ(layout::validate(lying.data(), available, available, copy).verdict, Verdict::not_a_queue);
+    EXPECT_EQ(layout::validate(lying.data(), available, available, copy).verdict, layout::Verdict::not_a_queue);
   }
 }
 
 TEST_F(Validate, AFileShorterThanItsHeaderSaysIsNoQueueAndALongerOneIsDamaged) {
   HeaderCopy copy;
   for (const std::uint64_t wrong : {file_bytes() - 1, file_bytes() / 2}) {
-    EXPECT_EQ(layout::validate(sound_.data(), kBytes, wrong, copy).verdict, Verdict::not_a_queue);
+    EXPECT_EQ(layout::validate(sound_.data(), kBytes, wrong, copy).verdict, layout::Verdict::not_a_queue);
   }
   for (const std::uint64_t wrong : {file_bytes() + 1, UINT64_MAX}) {
-    EXPECT_EQ(layout::validate(sound_.data(), kBytes, wrong, copy).verdict, Verdict::damaged);
+    EXPECT_EQ(layout::validate(sound_.data(), kBytes, wrong, copy).verdict, layout::Verdict::damaged);
   }
 }
 
@@ -191,9 +190,9 @@ TEST_F(Validate, RandomBytesAreNeverTakenForAQueue) {
     const std::uint64_t sound = pick(random, 0, 12);
     if (sound > 0) std::memcpy(bytes.data(), sound_.data(), std::min<std::size_t>(kBytes - 100, sound * 40));
     HeaderCopy copy;
-    const Verdict found =
+    const layout::Verdict found =
         layout::validate(bytes.data(), pick(random, 0, kBytes), random() >> pick(random, 0, 63), copy).verdict;
-    ASSERT_NE(found, Verdict::ok);
+    ASSERT_NE(found, layout::Verdict::ok);
   }
 }
 

@@ -13,10 +13,10 @@ namespace {
 using core::Walk;
 using core::WalkEnd;
 
-constexpr std::uint64_t kNoLimit = UINT64_MAX;
+constexpr std::uint64_t kAllBytes = UINT64_MAX;
 
 Walk walk(const CoreSegment& segment, std::uint64_t begin, std::uint64_t limit) {
-  return core::walk(segment.view(), begin, limit, UINT32_MAX, kNoLimit);
+  return core::walk(segment.view(), begin, limit, UINT32_MAX, kAllBytes);
 }
 
 TEST(DamagedRing, ALengthThatCannotBeHasNoSpan) {
@@ -57,7 +57,7 @@ TEST(DamagedRing, LengthsThatAddUpToMoreThanTheRingAreDamage) {
   const CoreSegment segment;
   segment.put_head(0, RecordState::skipped, kCapacity / 2);
   segment.put_head(kCapacity / 2, RecordState::skipped, kCapacity / 2 + 16);
-  const Walk result = walk(segment, 0, kNoLimit);
+  const Walk result = walk(segment, 0, kAllBytes);
   EXPECT_EQ(result.why, WalkEnd::damaged);
   EXPECT_LE(result.stop, kCapacity);
 }

@@ -15,12 +15,12 @@ void store_closed_at(const View& view, std::uint64_t position) noexcept {
   IPCQ_CRASH_POINT("close.closed_at");
 }
 
+}  // namespace
+
 void publish_both(const View& view) noexcept {
   publish_fenced(view.side().data);
   publish_fenced(view.side().space);
 }
-
-}  // namespace
 
 void finish_close_as_owner(const View& view, std::uint32_t owner) noexcept {
   (void)owner;

@@ -24,6 +24,9 @@ bool reopen(const View& view) noexcept;
   return view.side().close.closed_at.load(std::memory_order_seq_cst);  // A:closed_at, with R:closed_at
 }
 
+/// For whoever changed the ring's end, the stream's end or everything at once: both sides look again.
+void publish_both(const View& view) noexcept;
+
 /// For whoever moved a group's `retired`, after unlocking: producers wait for room, and members for the end of the stream.
 void publish_retired(const View& view) noexcept;
 

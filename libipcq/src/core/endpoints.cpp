@@ -14,14 +14,14 @@
 namespace ipcq::core {
 namespace {
 
-constexpr auto kFree = static_cast<std::uint32_t>(layout::RowState::free);
+constexpr auto kFreeRow = static_cast<std::uint32_t>(layout::RowState::free);
 constexpr auto kAttached = static_cast<std::uint32_t>(layout::RowState::attached);
 
 // When it was, before it is free: who looks how long nobody has lived here must not find a row free that seems never used.
 void free_row(layout::EndpointRow& row) noexcept {
   // relaxed: published by the state.
   row.left_ns.store(static_cast<std::uint64_t>(os::monotonic_ns()), std::memory_order_relaxed);
-  row.state.store(kFree, std::memory_order_release);  // R:row
+  row.state.store(kFreeRow, std::memory_order_release);  // R:row
 }
 
 }  // namespace
@@ -117,7 +117,7 @@ AttachResult attach(const View& view, int life_fd, const AttachRequest& request,
   }
   IPCQ_CRASH_POINT("attach.locked");
   // 2. a dead predecessor's state goes, so that our lock does not make it look alive   (die here → a free row)
-  row.state.store(kFree, std::memory_order_release);  // R:row
+  row.state.store(kFreeRow, std::memory_order_release);  // R:row
   IPCQ_CRASH_POINT("attach.freed");
   // 3. who we are              (die here → a free row with strange particulars)
   // relaxed: published by the incarnation and the state below.

@@ -15,7 +15,7 @@ namespace {
 
 using layout::GroupState;
 
-constexpr auto kFree = static_cast<std::uint32_t>(GroupState::free);
+constexpr auto kFreeGroup = static_cast<std::uint32_t>(GroupState::free);
 constexpr auto kActive = static_cast<std::uint32_t>(GroupState::active);
 constexpr auto kMarked = static_cast<std::uint32_t>(GroupState::marked);
 
@@ -97,7 +97,7 @@ Freed free_marked(const View& view, std::uint32_t number, std::uint32_t incarnat
   if (row.state.load(std::memory_order_relaxed) == kMarked &&  // relaxed: under the mutex
       row.incarnation.load(std::memory_order_relaxed) == incarnation) {
     freed = active_groups(view) == 0 ? Freed::restored : Freed::yes;
-    row.state.store(freed == Freed::restored ? kActive : kFree, std::memory_order_release);  // R:group
+    row.state.store(freed == Freed::restored ? kActive : kFreeGroup, std::memory_order_release);  // R:group
     IPCQ_CRASH_POINT("group.freed");
   }
   unlock_producer_side(view);

@@ -32,14 +32,15 @@ bool probe_due(const LeaseRequest& request) noexcept {
 bool has_free_entry(Ledger& ledger) noexcept { return !ledger.full() || ledger.merge(); }
 
 // What a turn under the mutex came to; `again`: an unfinished turn, nobody may answer `empty` behind it.
-struct Turn {
+struct LeaseTurn {
   LeaseTaken taken;
   bool moved = false;
   bool again = false;
 };
 
 // Messages past max_deliveries where they are dropped: done, and counted.
-void drop_exhausted(const View& view, Ledger& ledger, std::uint32_t number, std::uint32_t group, Turn& turn) noexcept {
+void drop_exhausted(const View& view, Ledger& ledger, std::uint32_t number, std::uint32_t group,
+                    LeaseTurn& turn) noexcept {
   const layout::LedgerEntry& entry = ledger.entry(number);
   // relaxed: under the mutex.
   const std::uint32_t messages =
@@ -54,7 +55,7 @@ void drop_exhausted(const View& view, Ledger& ledger, std::uint32_t number, std:
 // Hands out the redeliverable entry that is k-th in order: its first message alone, so that only a message that kills is
 // counted out.
 void lease_again(const View& view, Ledger& ledger, std::uint32_t k, std::uint32_t group, Owner owner,
-                 Turn& turn) noexcept {
+                 LeaseTurn& turn) noexcept {
   const std::uint32_t number = ledger.at(k);
   layout::LedgerEntry& entry = ledger.entry(number);
   const std::uint64_t begin = entry.begin.load(std::memory_order_relaxed);  // relaxed: under the mutex
@@ -105,7 +106,7 @@ void lease_again(const View& view, Ledger& ledger, std::uint32_t k, std::uint32_
 
 // The k-th entry is parked and it is time to try again: as if it had just come to its end.
 void lease_parked_entry(const View& view, Ledger& ledger, std::uint32_t k, std::uint32_t group, Owner owner,
-                        Turn& turn) noexcept {
+                        LeaseTurn& turn) noexcept {
   view.group(group).parked_tried_ns.store(static_cast<std::uint64_t>(os::monotonic_ns()), std::memory_order_relaxed);
   // Redeliverable first, since splitting may merge neighbours that are parked   (one store: die before or after)
   ledger.unpark(ledger.at(k));
@@ -123,14 +124,14 @@ bool only_parked_left(const Ledger& ledger) noexcept {
 }
 
 // There is something new and no entry to hold it.
-void refuse_new(const Ledger& ledger, Turn& turn) noexcept {
+void refuse_new(const Ledger& ledger, LeaseTurn& turn) noexcept {
   turn.taken.step = LeaseStep::too_many_leases;
   const std::uint64_t front = ledger.word(ledger.at(0));
   turn.taken.front_owner = word_state(front) == EntryState::leased ? word_owner(front) : 0;
 }
 
 void lease_new(const View& view, Ledger& ledger, std::uint32_t group, Owner owner, const LeaseRequest& request,
-               Turn& turn) noexcept {
+               LeaseTurn& turn) noexcept {
   const std::uint64_t begin = ledger.lease_position();
   const Walk range = walk(view, begin, begin + view.capacity, request.max_messages, request.max_bytes);
   turn.taken.stop = range.stop;
@@ -195,7 +196,7 @@ void lease_new(const View& view, Ledger& ledger, std::uint32_t group, Owner owne
 LeaseTaken lease(const View& view, std::uint32_t group, std::uint32_t incarnation, Owner owner,
                  const LeaseRequest& request, std::int64_t deadline_ns) noexcept {
   for (;;) {
-    Turn turn;
+    LeaseTurn turn;
     switch (lock_group(view, group, deadline_ns, turn.moved)) {
       case Locked::yes:
         break;
@@ -254,7 +255,7 @@ LeaseTaken lease(const View& view, std::uint32_t group, std::uint32_t incarnatio
 }
 
 LeaseTaken lease_parked(const View& view, std::uint32_t group, std::uint32_t incarnation, Owner owner) noexcept {
-  Turn turn;
+  LeaseTurn turn;
   if (lock_group(view, group, 0, turn.moved) != Locked::yes) return turn.taken;
   if (group_is(view, group, incarnation) && !is_exclusive_group(view, group) && parked_due(view, group)) {
     Ledger ledger(view, group);

@@ -13,7 +13,7 @@ namespace {
 
 // Memory of no queue may break every invariant there is; nobody reads so many.
 constexpr std::size_t kFindingsMax = 1000;
-constexpr int kTries = 20;
+constexpr int kCopiesMax = 20;
 
 // Each word once, in the order of the file; with acquire, so that what a later word was published after is not newer than
 // it. The mutexes' words are glibc's, which ThreadSanitizer knows to be no atomics of ours.
@@ -45,7 +45,7 @@ Look::Look(const View& live) : live_(live), copy_(live), judged_(live.endpoints_
   memory_.reset(static_cast<std::byte*>(std::aligned_alloc(4096, live.control_bytes)));
   if (memory_ == nullptr) throw std::bad_alloc();
   copy_.control = memory_.get();
-  for (int attempt = 0; attempt < kTries; ++attempt) {
+  for (int attempt = 0; attempt < kCopiesMax; ++attempt) {
     copy_words(copy_.control, live.control, live.control_bytes);
     if (!somebody_is_inside(*this)) break;
     const timespec nap{0, 1'000'000};

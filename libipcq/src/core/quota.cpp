@@ -8,7 +8,7 @@ namespace ipcq::core {
 namespace {
 
 // A change of limits at every try: then what was read is as good as any.
-constexpr int kTries = 4;
+constexpr int kPaymentsMax = 4;
 
 template <class Burst>
 Limit lowest(const layout::AtomicU64 (&intervals)[3], const Burst (&bursts)[3]) noexcept {
@@ -61,7 +61,7 @@ bool Debit::pass(const View& view, Owner owner) noexcept {
   if (shares_count_ > 0 && !stands()) shares_count_ = 0;  // the change forgave everything
   if (shares_count_ == 0) {
     Taken taken = Taken::changed;
-    for (int tries = 0; taken == Taken::changed && tries < kTries; ++tries) taken = take_all(view, owner, now_ns);
+    for (int tries = 0; taken == Taken::changed && tries < kPaymentsMax; ++tries) taken = take_all(view, owner, now_ns);
     if (taken == Taken::refused) return false;
     if (shares_count_ == 0) expected_ = false;  // what bound us was taken away just now
   }

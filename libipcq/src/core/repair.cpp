@@ -4,6 +4,7 @@
 #include <cstring>
 #include <ctime>
 
+#include "core/closing.hpp"
 #include "core/crash_point.hpp"
 #include "core/endpoints.hpp"
 #include "core/event_count.hpp"
@@ -34,11 +35,6 @@ bool may_be_used(const std::vector<Finding>& findings) noexcept {
     return finding.recoverable || is(finding, "flags.poisoned") || is(finding, "flags.known") ||
            is(finding, "quota.zero");
   });
-}
-
-void publish_both(const View& view) noexcept {
-  publish_fenced(view.side().data);
-  publish_fenced(view.side().space);
 }
 
 // Steps; nobody lives in the segment, and nobody attaches while the caller holds the life range.

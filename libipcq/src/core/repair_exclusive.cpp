@@ -5,6 +5,7 @@
 #include "core/groups.hpp"
 #include "core/ledger.hpp"
 #include "core/look.hpp"
+#include "core/number_text.hpp"
 #include "core/parking.hpp"
 #include "core/repair_parts.hpp"
 
@@ -12,8 +13,6 @@
 
 namespace ipcq::core {
 namespace {
-
-std::string number(std::uint64_t value) { return std::to_string(value); }
 
 class ExclusiveMender {
  public:

@@ -12,6 +12,7 @@
 #include "core/groups.hpp"
 #include "core/ledger.hpp"
 #include "core/look.hpp"
+#include "core/number_text.hpp"
 #include "core/parking.hpp"
 #include "core/repair_parts.hpp"
 #include "core/ring.hpp"
@@ -21,7 +22,6 @@
 namespace ipcq::core {
 namespace {
 
-std::string number(std::uint64_t value) { return std::to_string(value); }
 std::string range(std::uint64_t begin, std::uint64_t end) { return "[" + number(begin) + ", " + number(end) + ")"; }
 
 struct Kept {

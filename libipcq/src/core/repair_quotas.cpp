@@ -2,6 +2,7 @@
 #include <string>
 
 #include "core/crash_point.hpp"
+#include "core/number_text.hpp"
 #include "core/quota_table.hpp"
 #include "core/repair_parts.hpp"
 #include "ipcq/quota.hpp"
@@ -10,8 +11,6 @@
 
 namespace ipcq::core {
 namespace {
-
-std::string number(std::uint64_t value) { return std::to_string(value); }
 
 // A limit that is given up says so. The rate before its burst   (die between → a burst without a rate, which goes too)
 template <class Burst>

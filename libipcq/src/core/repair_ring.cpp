@@ -12,6 +12,7 @@
 #include "core/groups.hpp"
 #include "core/ledger.hpp"
 #include "core/look.hpp"
+#include "core/number_text.hpp"
 #include "core/producer_side.hpp"
 #include "core/repair_parts.hpp"
 #include "core/ring.hpp"
@@ -22,8 +23,6 @@ namespace ipcq::core {
 namespace {
 
 using layout::GroupState;
-
-std::string number(std::uint64_t value) { return std::to_string(value); }
 
 bool counts(const layout::GroupRow& row) noexcept { return state_of(row) != GroupState::free; }
 

@@ -9,6 +9,7 @@
 #include "core/groups.hpp"
 #include "core/ledger.hpp"
 #include "core/look.hpp"
+#include "core/number_text.hpp"
 #include "core/repair_parts.hpp"
 #include "layout/name.hpp"
 
@@ -20,8 +21,6 @@ namespace {
 using layout::GroupState;
 
 constexpr std::uint32_t kComingBack = 0xfffffffeU;
-
-std::string number(std::uint64_t value) { return std::to_string(value); }
 
 bool has_ledger_in_use(const View& view, std::uint32_t group) noexcept {
   for (std::uint32_t i = 0; i < view.ledger_entries; ++i) {

@@ -83,7 +83,7 @@ bool drop_oldest(const View& view, layout::GroupRow& row, Ledger& ledger, std::u
 enum class Pass : std::uint8_t { retire, drop };
 
 // One group, one turn. True if `retired` moved.
-bool turn(const View& view, std::uint32_t number, std::uint64_t end, Pass pass) noexcept {
+bool take_turn(const View& view, std::uint32_t number, std::uint64_t end, Pass pass) noexcept {
   auto& row = view.group(number);
   const std::uint32_t incarnation = row.incarnation.load(std::memory_order_relaxed);  // relaxed: checked under the mutex
   const bool exclusive = is_exclusive_group(view, number);
@@ -126,7 +126,7 @@ RoomFreed free_room(const View& view, std::uint64_t end) noexcept {
     const layout::GroupState state = state_of(row);
     if (state == layout::GroupState::marked) moved |= finish_group_removal(view, i);
     if (state != layout::GroupState::active || !is_short(view, row, end)) continue;
-    while (is_short(view, row, end) && turn(view, i, end, Pass::retire)) moved = true;
+    while (is_short(view, row, end) && take_turn(view, i, end, Pass::retire)) moved = true;
     if (!is_short(view, row, end)) continue;
     if (lifetime_of(row) == Lifetime::ephemeral &&
         remove_if_abandoned(view, {i, row.incarnation.load(std::memory_order_relaxed)})) {  // relaxed: checked again
@@ -142,7 +142,7 @@ RoomFreed free_room(const View& view, std::uint64_t end) noexcept {
       auto& row = view.group(i);
       const layout::GroupState state = state_of(row);
       if (state != layout::GroupState::active) continue;
-      while (is_short(view, row, end) && turn(view, i, end, Pass::drop)) moved = true;
+      while (is_short(view, row, end) && take_turn(view, i, end, Pass::drop)) moved = true;
     }
   }
   if (moved) publish_retired(view);

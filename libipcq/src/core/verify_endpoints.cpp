@@ -2,13 +2,12 @@
 #include <string>
 
 #include "core/look.hpp"
+#include "core/number_text.hpp"
 
 // relaxed loads here are of the look's own copy.
 
 namespace ipcq::core {
 namespace {
-
-std::string number(std::uint64_t value) { return std::to_string(value); }
 
 void look_at_identity(Look& look, std::uint32_t i, const layout::EndpointRow& row, const std::string& name) {
   const View& copy = look.copy();

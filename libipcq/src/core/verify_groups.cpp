@@ -4,6 +4,7 @@
 #include "core/groups.hpp"
 #include "core/ledger.hpp"
 #include "core/look.hpp"
+#include "core/number_text.hpp"
 #include "core/parking.hpp"
 #include "layout/name.hpp"
 
@@ -13,8 +14,6 @@ namespace ipcq::core {
 namespace {
 
 using layout::GroupState;
-
-std::string number(std::uint64_t value) { return std::to_string(value); }
 
 // What is parked in an exclusive group is the record at `retired`.
 void look_at_parked_front(Look& look, std::uint32_t i, const layout::GroupRow& row, const std::string& name) {

@@ -5,14 +5,13 @@
 
 #include "core/ledger.hpp"
 #include "core/look.hpp"
+#include "core/number_text.hpp"
 #include "core/parking.hpp"
 
 // relaxed loads here are of the look's own copy.
 
 namespace ipcq::core {
 namespace {
-
-std::string number(std::uint64_t value) { return std::to_string(value); }
 
 class LedgerLook {
  public:

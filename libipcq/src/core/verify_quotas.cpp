@@ -3,14 +3,13 @@
 #include <string>
 
 #include "core/look.hpp"
+#include "core/number_text.hpp"
 #include "core/quota_table.hpp"
 
 // relaxed loads here are of the look's own copy.
 
 namespace ipcq::core {
 namespace {
-
-std::string number(std::uint64_t value) { return std::to_string(value); }
 
 std::string bucket_text(const layout::QuotaBucket& bucket, std::uint32_t i) {
   if (i == kQueueBucket) return "the queue's quota";

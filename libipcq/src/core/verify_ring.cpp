@@ -10,6 +10,7 @@
 
 #include "core/groups.hpp"
 #include "core/look.hpp"
+#include "core/number_text.hpp"
 #include "core/ring.hpp"
 
 namespace ipcq::core {
@@ -17,8 +18,6 @@ namespace {
 
 constexpr std::size_t kBatch = 256;
 constexpr int kOutrunMax = 64;  // consumers that are always faster than the look leave nothing to look at
-
-std::string number(std::uint64_t value) { return std::to_string(value); }
 
 struct Record {
   std::uint64_t position;

@@ -4,6 +4,7 @@
 
 #include "core/closing.hpp"
 #include "core/look.hpp"
+#include "core/number_text.hpp"
 #include "core/ring.hpp"
 #include "layout/format.hpp"
 
@@ -11,8 +12,6 @@
 
 namespace ipcq::core {
 namespace {
-
-std::string number(std::uint64_t value) { return std::to_string(value); }
 
 void look_at_mutex(Look& look, const os::RobustMutex& mutex, const std::string& whose) {
   const os::MutexState state = mutex.look();

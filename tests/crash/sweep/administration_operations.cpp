@@ -218,12 +218,6 @@ Operation reopening() {
   return operation;
 }
 
-Operation waking(Operation operation) {
-  operation.name += ", others asleep";
-  operation.touch_up = pretend_waiters;
-  return operation;
-}
-
 }  // namespace
 
 void add_administration_operations(std::vector<Operation>& list) {

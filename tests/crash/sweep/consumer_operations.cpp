@@ -181,15 +181,6 @@ Operation leasing_with_a_full_ledger() {
   return operation;
 }
 
-Operation waking(Operation operation) {
-  operation.name += ", others asleep";
-  operation.touch_up = [before = operation.touch_up](Image& image) {
-    before(image);
-    pretend_waiters(image);
-  };
-  return operation;
-}
-
 }  // namespace
 
 void add_consumer_operations(std::vector<Operation>& list) {

@@ -1,6 +1,5 @@
 // Recoverers are killed too: two and three deep.
 #include <algorithm>
-#include <chrono>
 #include <map>
 #include <random>
 #include <set>
@@ -63,8 +62,6 @@ Step recovering(Recoverer recoverer, const QueueAt& at, std::uint64_t id) {
   };
 }
 
-double seconds() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
-
 }  // namespace
 
 // The recoverer of `images`, who sends `id` if he sends; he has recovered from the same before, elsewhere.
@@ -120,7 +117,7 @@ Row Bench::sweep_recoverers(Recoverer recoverer, const Sampling& sampling) {
     row.count(answer.verdict);
     tell(answer, row.modes + name_of(job.mode) + " for real on the state at " + std::to_string(state->first), at);
   }
-  row.seconds += seconds();
+  row.seconds += clock_seconds();
   return row;
 }
 
@@ -166,7 +163,7 @@ Row Bench::sweep_recoverers_of_recoverers(std::uint64_t samples, std::uint64_t s
            third[number].first);
     }
   }
-  row.seconds += seconds();
+  row.seconds += clock_seconds();
   return row;
 }
 

@@ -53,6 +53,8 @@ template <class T>
 [[nodiscard]] std::shared_ptr<T> keep(T&& handle) {
   return std::make_shared<T>(std::forward<T>(handle));
 }
+/// The operation while others seem to sleep: it wakes them.
+Operation waking(Operation operation);
 /// Messages 1-8, each a batch.
 void send_eight(const QueueAt& at);
 

@@ -19,6 +19,15 @@ Expectation differ(const Items& of_default, const Items& of_other) {
   return {{{"default", of_default, false, 0}, {"other", of_other, false, 0}}, Closed::no};
 }
 
+Operation waking(Operation operation) {
+  operation.name += ", others asleep";
+  operation.touch_up = [before = operation.touch_up](Image& image) {
+    before(image);
+    pretend_waiters(image);
+  };
+  return operation;
+}
+
 void send_eight(const QueueAt& at) {
   Producer producer = at.open().producer();
   send_each(producer, ids("1-8"));

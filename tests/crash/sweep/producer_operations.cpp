@@ -174,16 +174,6 @@ Operation dropping(const char* name, bool requeued_front) {
   return operation;
 }
 
-Operation waking(Operation operation) {
-  operation.name += ", others asleep";
-  const auto before = operation.touch_up;
-  operation.touch_up = [before](Image& image) {
-    before(image);
-    pretend_waiters(image);
-  };
-  return operation;
-}
-
 // Of the queue, the user and the row, in messages and bytes: so high that they hold up nobody.
 Operation limited(Operation operation) {
   operation.name += ", under quotas";

@@ -4,7 +4,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <chrono>
 #include <filesystem>
 #include <map>
 #include <random>
@@ -35,8 +34,6 @@ Sampling of_states(const std::vector<State>& states, Sampling sampling) {
   sampling.at = number;
   return sampling;
 }
-
-double seconds() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
 }  // namespace
 
@@ -146,7 +143,7 @@ Row Bench::begin_row(const std::string& modes) const {
   Row row;
   row.operation = operations()[number_].name;
   row.modes = modes;
-  row.seconds = -seconds();
+  row.seconds = -clock_seconds();
   return row;
 }
 
@@ -208,7 +205,7 @@ Row Bench::sweep_killed(const std::vector<Mode>& modes, const Sampling& sampling
     row.count(answer.verdict);
     tell(answer, name_of(job.mode), at);
   }
-  row.seconds += seconds();
+  row.seconds += clock_seconds();
   return row;
 }
 
@@ -246,7 +243,7 @@ Row Bench::sweep_stopped(Mode mode, const Sampling& sampling) {
     row.count(answer.verdict);
     tell(answer, name_of(mode), at);
   }
-  row.seconds += seconds();
+  row.seconds += clock_seconds();
   return row;
 }
 

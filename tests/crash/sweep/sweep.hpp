@@ -1,6 +1,7 @@
 // Sweep: one operation, killed or stopped at every instruction of it, or at some.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <optional>
@@ -12,6 +13,11 @@
 #include "crash/sweep/worker.hpp"
 
 namespace ipcq::sweep {
+
+/// Of a clock that only goes forward.
+[[nodiscard]] inline double clock_seconds() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
 
 /// A line of the table.
 struct Row {

@@ -25,19 +25,6 @@ namespace {
 // machine frozen is no more than one of them.
 constexpr int kHung_slices = 60;
 constexpr int kSlice_ms = 1000;
-constexpr std::size_t kIdsMax = 256;
-
-struct IdList {
-  std::uint32_t count = 0;
-  std::uint64_t ids[kIdsMax] = {};
-
-  void set(const Ids& list) noexcept {
-    count = static_cast<std::uint32_t>(std::min(list.size(), kIdsMax));
-    std::copy_n(list.begin(), count, ids);
-  }
-  [[nodiscard]] Ids get() const { return {ids, ids + count}; }
-};
-
 std::string first_line_of(const std::string& file) {
   std::ifstream in(file);
   std::string line;
@@ -55,6 +42,19 @@ std::string state_of(pid_t pid) {
 }  // namespace
 
 struct Worker::Desk {
+  static constexpr std::size_t kIdsMax = 256;
+
+  struct IdList {
+    std::uint32_t count = 0;
+    std::uint64_t ids[kIdsMax] = {};
+
+    void set(const Ids& list) noexcept {
+      count = static_cast<std::uint32_t>(std::min(list.size(), kIdsMax));
+      std::copy_n(list.begin(), count, ids);
+    }
+    [[nodiscard]] Ids get() const { return {ids, ids + count}; }
+  };
+
   Doing doing{""};
   Job job;
   char directory[256] = {};
