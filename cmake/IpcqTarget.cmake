@@ -26,17 +26,10 @@ function(ipcq_set_up target)
   endif()
 endfunction()
 
-# The headers named are compiled once for all sources of a target. Parsing them again in each is a third of a build. Each source
-# includes what it uses all the same: the lint builds do without.
-function(ipcq_precompile target)
-  if(NOT IPCQ_PRECOMPILE)
-    return()
-  endif()
-  target_precompile_headers(${target} PRIVATE ${ARGN})
-  if(CMAKE_CXX_COMPILER_LAUNCHER MATCHES "ccache" AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
-    # So that ccache knows what was precompiled; it caches such a source where CCACHE_SLOPPINESS allows it, as ./dev does.
-    target_compile_options(${target} PRIVATE -fpch-preprocess)
-  endif()
+# Compiles the sources of a target some at a time, as if they were one: to parse the headers again for each is most of a build.
+# So what their unnamed namespaces hold has names of its own. Each source stands alone all the same: the lint builds do without.
+function(ipcq_join target batch)
+  set_target_properties(${target} PROPERTIES UNITY_BUILD ${IPCQ_UNITY} UNITY_BUILD_BATCH_SIZE ${batch})
 endfunction()
 
 # The sources of a folder, in `variable`; empty if there are none.
