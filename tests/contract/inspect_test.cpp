@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "queue_contract.hpp"
+#include "support/waiting.hpp"
 
 namespace ipcq::contract {
 namespace {
@@ -223,12 +224,24 @@ TEST_P(Inspect, CountsWaitsAndRefusals) {
   const Queue queue = create();
   Producer producer = queue.producer();
   Consumer consumer = queue.consumer();
-  EXPECT_EQ(consumer.lease({.deadline = milliseconds(5)}).outcome(), Outcome::empty);
+  const auto wait_until_it_waits = [&](std::uint32_t row) {
+    support::wait_until("a call sleeps", [&] { return endpoint_info(queue, row)->waits > 0; });
+  };
+  {
+    support::Background waiting([&] { EXPECT_EQ(consumer.lease({.deadline = kPatience}).outcome(), Outcome::cancelled); });
+    wait_until_it_waits(consumer.row());
+    consumer.cancel();
+  }
   EXPECT_EQ(endpoint_info(queue, consumer.row())->waits, 1U);
   fill(producer, 1000);  // its end is the first refusal
   EXPECT_EQ(producer.send(std::string(1000, 'x'), 0, milliseconds(5)), Outcome::full);
   EXPECT_EQ(endpoint_info(queue, producer.row())->refusals, 2U);
-  EXPECT_EQ(endpoint_info(queue, producer.row())->waits, 1U);
+  {
+    const std::string more(1000, 'x');
+    support::Background waiting([&] { EXPECT_EQ(producer.send(more, 0, kPatience), Outcome::cancelled); });
+    wait_until_it_waits(producer.row());
+    producer.cancel();
+  }
 }
 
 TEST_P(Inspect, CountsStartAnewWithTheNextUserOfARowWhileTheQueuesTotalsStay) {
