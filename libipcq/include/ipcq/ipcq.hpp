@@ -2,6 +2,7 @@
 #pragma once
 
 #include "ipcq/admin.hpp"        // IWYU pragma: export
+#include "ipcq/audit.hpp"        // IWYU pragma: export
 #include "ipcq/consumer.hpp"     // IWYU pragma: export
 #include "ipcq/dead_letter.hpp"  // IWYU pragma: export
 #include "ipcq/deadline.hpp"     // IWYU pragma: export

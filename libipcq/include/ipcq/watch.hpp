@@ -79,10 +79,13 @@ class IPCQ_EXPORT Watch {
   [[nodiscard]] bool removed() const noexcept;
   [[nodiscard]] bool poisoned() const noexcept;
   [[nodiscard]] Lifetime lifetime() const noexcept;
+  /// Whether any limit is set, of whatever scope and by whomever.
+  [[nodiscard]] bool limited() const noexcept;
   /// Of the queue's file: a name may come to mean another.
   [[nodiscard]] ino_t inode() const noexcept;
 
  private:
+  friend class Audit;
   std::shared_ptr<detail::Segment> segment_;
 };
 

@@ -12,6 +12,7 @@
 #include "core/event_count.hpp"
 #include "core/groups.hpp"
 #include "core/ledger.hpp"
+#include "core/quota_table.hpp"
 #include "core/recovery.hpp"
 
 namespace ipcq {
@@ -166,6 +167,15 @@ bool Watch::poisoned() const noexcept { return flag(segment_->view(), layout::fl
 Lifetime Watch::lifetime() const noexcept {
   return segment_->header().header.lifetime == static_cast<std::uint8_t>(Lifetime::ephemeral) ? Lifetime::ephemeral
                                                                                               : Lifetime::persistent;
+}
+bool Watch::limited() const noexcept {
+  const View& view = segment_->view();
+  for (std::uint32_t i = 0; i < core::quota_buckets(view); ++i) {
+    // A row's bucket is cleared when the row is taken, not when it is left.
+    if (i > core::kUserBuckets && !core::row_attached(view, i - core::row_bucket(0))) continue;
+    if (core::has_limits(core::quota_bucket(view, i))) return true;
+  }
+  return false;
 }
 ino_t Watch::inode() const noexcept { return segment_->view().file.ino; }
 
