@@ -2,6 +2,8 @@
 
 #include <fcntl.h>
 #include <fnmatch.h>
+#include <grp.h>
+#include <pwd.h>
 #include <sys/stat.h>
 #include <toml++/toml.h>
 #include <unistd.h>
@@ -36,6 +38,25 @@ std::string read_file(const std::string& path) {
   if (used > kFileBytesMax) fail("it is larger than 1 MiB");
   text.resize(used);
   return text;
+}
+
+// Who is in a group of users, by their user's entry or by the group's.
+std::vector<uid_t> members_of(gid_t gid) {
+  std::vector<uid_t> all;
+  ::setpwent();
+  while (const passwd* entry = ::getpwent()) {
+    if (entry->pw_gid == gid) all.push_back(entry->pw_uid);
+  }
+  ::endpwent();
+  const group* found = ::getgrgid(gid);
+  std::vector<std::string> names;
+  for (char** name = found == nullptr ? nullptr : found->gr_mem; name != nullptr && *name != nullptr; ++name)
+    names.emplace_back(*name);
+  for (const std::string& name : names) {
+    const passwd* entry = ::getpwnam(name.c_str());
+    if (entry != nullptr) all.push_back(entry->pw_uid);
+  }
+  return all;
 }
 
 /// Reads the keys of one table; what is left over is a mistake of the author's.
@@ -80,19 +101,45 @@ class Reader {
     if (!value || *value == 0) fail(*node, std::string(key) + " is a whole number from 1 on");
     return value;
   }
-  std::vector<uid_t> uids(const char* key) {
+  std::optional<std::uint64_t> size(const char* key) {
     const toml::node* node = find(key);
-    if (node == nullptr) return {};
+    if (node == nullptr) return std::nullopt;
+    std::optional<std::uint64_t> value;
+    if (node->is_integer()) value = node->value<std::uint64_t>();
+    if (const auto written = node->value<std::string>(); node->is_string() && written) value = parse_size(*written);
+    if (!value || *value == 0) fail(*node, std::string(key) + " is a number of bytes from 1 on, like 4096 or \"64K\"");
+    return value;
+  }
+  /// Users of a list of numbers and names.
+  std::vector<uid_t> users(const char* key) {
     std::vector<uid_t> all;
-    const toml::array* array = node->as_array();
-    if (array == nullptr || array->empty()) fail(*node, std::string(key) + " is a list of numbers, like [1000, 1001]");
-    for (const toml::node& each : *array) {
-      const std::optional<uid_t> uid = each.is_integer() ? each.value<uid_t>() : std::nullopt;
-      if (!uid) fail(each, std::string(key) + " is a list of numbers, like [1000, 1001]");
-      all.push_back(*uid);
-    }
+    for_each(
+        key, "users, like [1000, \"alice\"]",
+        [&](const toml::node& node, const std::string& name) {
+          const passwd* entry = ::getpwnam(name.c_str());
+          if (entry == nullptr) fail(node, "there is no user '" + name + "'");
+          all.push_back(entry->pw_uid);
+        },
+        [&](std::uint32_t number) { all.push_back(number); });
     return all;
   }
+  /// The members of groups, of a list of numbers and names.
+  std::vector<uid_t> members(const char* key) {
+    std::vector<uid_t> all;
+    const auto add = [&](gid_t gid) {
+      for (const uid_t uid : members_of(gid)) all.push_back(uid);
+    };
+    for_each(
+        key, "groups of users, like [1000, \"traders\"]",
+        [&](const toml::node& node, const std::string& name) {
+          const group* entry = ::getgrnam(name.c_str());
+          if (entry == nullptr) fail(node, "there is no group of users '" + name + "'");
+          add(entry->gr_gid);
+        },
+        add);
+    return all;
+  }
+  [[nodiscard]] bool has(const char* key) const { return table_.contains(key); }
   /// Throws for a key that nobody asked for.
   void finish() const {
     for (const auto& [key, node] : table_) {
@@ -112,6 +159,23 @@ class Reader {
   }
 
  private:
+  template <class Name, class Number>
+  void for_each(const char* key, const char* what, const Name& name, const Number& number) {
+    const toml::node* node = find(key);
+    if (node == nullptr) return;
+    const std::string wanted = std::string(key) + " is a list of " + what;
+    const toml::array* array = node->as_array();
+    if (array == nullptr || array->empty()) fail(*node, wanted);
+    for (const toml::node& each : *array) {
+      const std::optional<std::uint32_t> value = each.is_integer() ? each.value<std::uint32_t>() : std::nullopt;
+      if (!each.is_string() && !value) fail(each, wanted);
+      if (value) {
+        number(*value);
+      } else {
+        name(each, *each.value<std::string>());
+      }
+    }
+  }
   const toml::node* find(const char* key) {
     known_.emplace_back(key);
     return table_.get(key);
@@ -163,6 +227,19 @@ std::optional<nanoseconds> parse_duration(std::string_view text) {
   return nanoseconds(sum);
 }
 
+std::optional<std::uint64_t> parse_size(std::string_view text) {
+  std::uint64_t number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (error != std::errc{} || number == 0) return std::nullopt;
+  text.remove_prefix(static_cast<std::size_t>(end - text.data()));
+  if (text.empty()) return number;
+  const std::size_t size = std::string_view("KMG").find(text.front());
+  if (size == std::string_view::npos || text.size() > 1 ||
+      __builtin_mul_overflow(number, std::uint64_t{1} << (10 * (size + 1)), &number))
+    return std::nullopt;
+  return number;
+}
+
 std::optional<double> parse_rate(std::string_view text, bool sizes) {
   double number = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number, std::chars_format::fixed);
@@ -200,18 +277,24 @@ Policy::Policy(const std::string& path) {
     const std::optional<std::string> queues = reader.text("queues");
     rule.grace = reader.duration("grace");
     rule.clean_with_messages = reader.boolean("clean_with_messages");
-    rule.uids = reader.uids("uids");
+    rule.of_users = reader.has("uids") || reader.has("gids");
+    rule.uids = reader.users("uids");
+    for (const uid_t uid : reader.members("gids")) rule.uids.push_back(uid);
     rule.rate = reader.rate("rate", false);
     rule.byte_rate = reader.rate("byte_rate", true);
     rule.burst = reader.count("burst");
+    rule.byte_burst = reader.size("byte_burst");
     rule.producer_rate = reader.rate("producer_rate", false);
+    rule.report = reader.boolean("report");
     reader.finish();
     if (!queues || queues->empty())
       reader.fail(*table, "the rule does not say for which queues: queues = \"orders.*\"");
-    if (!rule.uids.empty() && !rule.rate && !rule.byte_rate)
-      reader.fail(*table, "uids say whose rate it is: the rule needs rate or byte_rate");
+    if (rule.of_users && !rule.rate && !rule.byte_rate)
+      reader.fail(*table, "uids and gids say whose rate it is: the rule needs rate or byte_rate");
     if (rule.burst && !rule.rate)
       reader.fail(*table, "burst is how much of rate may come at once: the rule needs rate");
+    if (rule.byte_burst && !rule.byte_rate)
+      reader.fail(*table, "byte_burst is how much of byte_rate may come at once: the rule needs byte_rate");
     rule.queues = *queues;
     rules_.push_back(std::move(rule));
   }
@@ -223,13 +306,15 @@ Settings Policy::for_queue(const std::string& name) const {
     if (::fnmatch(rule.queues.c_str(), name.c_str(), 0) != 0) continue;
     if (rule.grace) settings.grace = rule.grace;
     if (rule.clean_with_messages) settings.clean_with_messages = *rule.clean_with_messages;
+    if (rule.report) settings.report = *rule.report;
     if (rule.producer_rate) settings.producer_quota.messages_per_second = *rule.producer_rate;
     const auto limit = [&rule](Quota& quota) {
       if (rule.rate) quota.messages_per_second = *rule.rate;
       if (rule.rate) quota.burst_messages = rule.burst.value_or(0);  // a burst goes with its rate
       if (rule.byte_rate) quota.bytes_per_second = *rule.byte_rate;
+      if (rule.byte_rate) quota.burst_bytes = rule.byte_burst.value_or(0);
     };
-    if (rule.uids.empty()) limit(settings.quota);
+    if (!rule.of_users) limit(settings.quota);
     for (const uid_t uid : rule.uids) limit(settings.user_quotas[uid]);
   }
   return settings;

@@ -27,6 +27,7 @@ struct Settings {
   Quota quota{};                                    ///< of all producers together
   Quota producer_quota{};                           ///< of each producer
   std::map<uid_t, Quota> user_quotas{};             ///< of all producers of a user together
+  bool report = false;                              ///< audited whatever its limits, and nobody is revoked
 };
 
 class Policy {
@@ -45,17 +46,22 @@ class Policy {
     std::string queues;  // as of fnmatch(3)
     std::optional<std::chrono::nanoseconds> grace;
     std::optional<bool> clean_with_messages;
-    std::vector<uid_t> uids;  // not empty: the rates are of these users, each by itself
+    bool of_users = false;    // the rates are of `uids`, each by itself
+    std::vector<uid_t> uids;  // of uids, and of the members of gids
     std::optional<double> rate;
     std::optional<double> byte_rate;
     std::optional<std::uint32_t> burst;
+    std::optional<std::uint64_t> byte_burst;
     std::optional<double> producer_rate;
+    std::optional<bool> report;
   };
   std::vector<Rule> rules_;
 };
 
 /// "1m30s", "500ms", "0": as on the command line. Nothing: it is none.
 [[nodiscard]] std::optional<std::chrono::nanoseconds> parse_duration(std::string_view text);
+/// Bytes: "4096", "64K", with K, M and G for 2^10, 2^20, 2^30. Nothing: it is none, or 0.
+[[nodiscard]] std::optional<std::uint64_t> parse_size(std::string_view text);
 /// Events a second: "1000/s", "0.5/s", "90/min" or "90/m", "10/h"; with `sizes` also "10M/s", with K, M and G for 2^10, 2^20, 2^30.
 [[nodiscard]] std::optional<double> parse_rate(std::string_view text, bool sizes);
 

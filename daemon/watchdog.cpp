@@ -26,6 +26,7 @@ using std::chrono::seconds;
 constexpr seconds kTick{60};
 constexpr seconds kTickWithoutEvents{1};
 constexpr seconds kLeftoverFirst{31};
+constexpr seconds kStatusAgain{1};
 
 int checked(int result, const char* what) {
   if (result < 0) throw std::system_error(errno, std::generic_category(), what);
@@ -75,7 +76,7 @@ void Watchdog::adopt(const std::string& name, ino_t inode, Time now) {
   try {
     std::optional<Settings> settings;
     if (!config_.empty()) settings = policy_.for_queue(name);
-    auto queue = std::make_unique<WatchedQueue>(name, directory_, processes_, settings);
+    auto queue = std::make_unique<WatchedQueue>(name, directory_, processes_, audit_sums_, settings);
     queue->tick(now);
     queue->opened(now);
     by_inode_[queue->inode()] = name;
@@ -237,7 +238,11 @@ void Watchdog::act(Time now) {
 
 std::string Watchdog::status() const {
   return "watching " + std::to_string(queues_.size()) + " queues in " + directory_ + ", of uid " +
-         std::to_string(::geteuid()) + (others_ == 0 ? "" : "; " + std::to_string(others_) + " of other uids");
+         std::to_string(::geteuid()) + (others_ == 0 ? "" : "; " + std::to_string(others_) + " of other uids") +
+         (audit_sums_.revoked == 0 ? "" : "; " + std::to_string(audit_sums_.revoked) + " producers revoked") +
+         (audit_sums_.unaccounted_messages == 0
+              ? ""
+              : "; " + std::to_string(audit_sums_.unaccounted_messages) + " messages unaccounted");
 }
 
 void Watchdog::once() {
@@ -258,6 +263,8 @@ void Watchdog::run(const ServiceManager& manager) {
   const auto tick = events_ != nullptr ? kTick : kTickWithoutEvents;
   Time tick_at = Clock::now() + tick;
   Time told = Clock::now();
+  Time status_at = Clock::now();
+  AuditSums status_sums = audit_sums_;
   for (bool stop = false; !stop;) {
     Time until = std::min(due(), tick_at);
     if (manager.watchdog_interval()) until = std::min<Time>(until, told + *manager.watchdog_interval());
@@ -283,6 +290,11 @@ void Watchdog::run(const ServiceManager& manager) {
       manager.tell("STATUS=" + status());
     }
     act(now);
+    if (audit_sums_ != status_sums && now - status_at >= kStatusAgain) {
+      manager.tell("STATUS=" + status());
+      status_sums = audit_sums_;
+      status_at = now;
+    }
     if (manager.watchdog_interval() && now - told >= *manager.watchdog_interval()) {
       manager.tell("WATCHDOG=1");
       told = now;

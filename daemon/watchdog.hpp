@@ -59,6 +59,7 @@ class Watchdog {
   Descriptor signals_;
   std::unique_ptr<DirectoryEvents> events_;  // null: not to be had, so the directory is scanned often
   Processes processes_;
+  AuditSums audit_sums_;
   std::map<std::string, std::unique_ptr<WatchedQueue>> queues_;
   std::map<ino_t, std::string> by_inode_;
   std::map<std::string, ino_t> refused_;  // files that are no queue of ours to watch, so that it is said once

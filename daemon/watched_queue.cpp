@@ -18,6 +18,7 @@ constexpr milliseconds kBackoffMin{50};
 constexpr milliseconds kBackoffMax{5'000};
 // A process that no pidfd is to be had for is looked at so often.
 constexpr milliseconds kWithoutEvents{1'000};
+constexpr milliseconds kAuditFirst{100};
 constexpr std::chrono::nanoseconds kCleanSoonest = milliseconds(100);
 constexpr std::chrono::nanoseconds kCleanLatest = std::chrono::hours(24);
 
@@ -27,11 +28,12 @@ std::string count(std::uint64_t number, const char* thing) {
 
 }  // namespace
 
-WatchedQueue::WatchedQueue(const std::string& name, const std::string& directory, Processes& processes,
+WatchedQueue::WatchedQueue(const std::string& name, const std::string& directory, Processes& processes, AuditSums& sums,
                            const std::optional<Settings>& settings)
     : name_(name),
       directory_(directory),
       processes_(processes),
+      audit_sums_(sums),
       settings_(settings.value_or(Settings{})),
       has_policy_(settings.has_value()),
       watch_(name, {directory, {}}) {
@@ -94,6 +96,8 @@ void WatchedQueue::look(Time now) {
   } else if (!watch_.poisoned()) {
     poisoned_ = false;
   }
+  if (!auditor_ && audit_at_ == kNever && (settings_.report || (!attached_.empty() && watch_.limited())))
+    audit_at_ = now;
   if (attached_.empty()) watch_.rest();
 }
 
@@ -120,7 +124,7 @@ void WatchedQueue::apply(const Settings& settings, Time now) {
   tick(now);
 }
 
-Time WatchedQueue::due() const noexcept { return std::min({look_at_, recover_at_, clean_at_, quotas_at_}); }
+Time WatchedQueue::due() const noexcept { return std::min({look_at_, recover_at_, clean_at_, quotas_at_, audit_at_}); }
 
 void WatchedQueue::act(Time now) {
   if (look_at_ <= now) {
@@ -135,6 +139,7 @@ void WatchedQueue::act(Time now) {
     if (!ended_.empty() && recover_at_ == kNever) recover_at_ = now + kBackoffMax;
   }
   if (quotas_at_ <= now) set_quotas(now);
+  if (audit_at_ <= now) audit(now);
   if (clean_at_ <= now) clean(now);
 }
 
@@ -175,6 +180,18 @@ void WatchedQueue::set_quotas(Time now) {
     if (again) quotas_at_ = now + kBackoffMax;
     say(Level::warning, std::string("the policy's limits are not set") + (again ? " yet: " : ": ") + error.what());
   }
+}
+
+void WatchedQueue::audit(Time now) {
+  audit_at_ = kNever;
+  if (watch_.removed() || (!settings_.report && (attached_.empty() || !watch_.limited()))) return auditor_.reset();
+  if (!auditor_) {
+    auditor_.emplace(name_, directory_, watch_, processes_, audit_sums_, settings_.report);
+    audit_at_ = now + kAuditFirst;
+    return;
+  }
+  auditor_->set_report(settings_.report);
+  audit_at_ = auditor_->look(now);
 }
 
 std::string WatchedQueue::dead_text() const {

@@ -4,10 +4,12 @@
 #include <chrono>
 #include <cstdint>
 #include <ipcq/watch.hpp>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
 
+#include "auditor.hpp"
 #include "policy.hpp"
 #include "processes.hpp"
 
@@ -21,7 +23,7 @@ class WatchedQueue {
  public:
   /// Opens the queue. `settings`: what the policy says; nothing: there is no policy, and the queue's quotas stay as they are.
   /// Throws ipcq::Error.
-  WatchedQueue(const std::string& name, const std::string& directory, Processes& processes,
+  WatchedQueue(const std::string& name, const std::string& directory, Processes& processes, AuditSums& sums,
                const std::optional<Settings>& settings);
   ~WatchedQueue();
   WatchedQueue(const WatchedQueue&) = delete;
@@ -49,12 +51,14 @@ class WatchedQueue {
   void recover(Time now);
   void clean(Time now);
   void set_quotas(Time now);
+  void audit(Time now);
   void follow(Time now, bool& dead);
   [[nodiscard]] std::string dead_text() const;
 
   std::string name_;
   std::string directory_;
   Processes& processes_;
+  AuditSums& audit_sums_;
   Settings settings_;
   bool has_policy_;
   Watch watch_;
@@ -67,6 +71,8 @@ class WatchedQueue {
   std::chrono::milliseconds backoff_{0};  // not 0: recovery is held up, and that was said
   Time clean_at_ = kNever;
   Time quotas_at_ = kNever;
+  std::optional<Auditor> auditor_;  // while it has limits or is to be reported, and somebody is attached
+  Time audit_at_ = kNever;
   bool gone_ = false;
   bool poisoned_ = false;  // and that was said
 };

@@ -3,7 +3,9 @@
 
 The rates are a few an hour, so that what passes is the burst, whatever the machine is busy with."""
 
+import grp
 import os
+import pwd
 import signal
 
 from ipcqd_process import DONE, NOTHING, DaemonTest, lines, main
@@ -64,6 +66,31 @@ class QuotaTest(DaemonTest):
         self.assertEqual(self.passes("theirs"), 20)
         self.assertEqual([self.passes("each"), self.passes("each")], [1, 1])  # each put is another producer
 
+    def test_users_and_groups_of_users_can_be_named(self):
+        user = pwd.getpwuid(os.geteuid())
+        group = grp.getgrgid(user.pw_gid)
+        other = next(each for each in grp.getgrall()
+                     if each.gr_gid != user.pw_gid and user.pw_name not in each.gr_mem)
+        config = self.config("".join(f'[[rule]]\nqueues = "{name}"\n{key} = [{who}]\nrate = "1/h"\nburst = 3\n'
+                                     for name, key, who in [("user", "uids", f'"{user.pw_name}"'),
+                                                            ("number", "gids", group.gr_gid),
+                                                            ("name", "gids", f'"{group.gr_name}"'),
+                                                            ("other", "gids", f'"{other.gr_name}"')]))
+        for name in ["user", "number", "name", "other"]:
+            self.create(name)
+        daemon = self.daemon("--config", config, "--verbose")
+        for name in ["user", "number", "name"]:
+            daemon.wait_for_message(f"{name}: the policy's limits are set")
+            self.assertEqual([self.passes(name), self.passes(name)], [3, 0], name)
+        self.assertEqual(self.passes("other"), 20, "nobody's who is not in the group")
+
+    def test_a_burst_of_bytes_may_come_at_once(self):
+        self.create("bytes")
+        config = self.config('[[rule]]\nqueues = "bytes"\nbyte_rate = "1/h"\nbyte_burst = "1K"\n')
+        self.daemon("--config", config, "--verbose").wait_for_message("bytes: the policy's limits are set")
+        self.ipcq("put", "bytes", "--batch", "1", "--timeout", "0", data=(b"x" * 100 + b"\n") * 20, status=NOTHING)
+        self.assertEqual(self.stat("bytes")["messages"], 10)
+
     def test_wrong_limits_are_named_by_line(self):
         rule = '[[rule]]\nqueues = "*"\n'
         for text, complaint in [('rate = "fast"\n', ':3: rate is a rate like "1000/s"'),
@@ -72,8 +99,16 @@ class QuotaTest(DaemonTest):
                                 ('byte_rate = "-1/s"\n', ':3: byte_rate is a rate like "10M/s"'),
                                 ('rate = "1/s"\nburst = 0\n', ":4: burst is a whole number from 1 on"),
                                 ("burst = 10\n", ":1: burst is how much of rate may come at once"),
-                                ("uids = [1]\n", ":1: uids say whose rate it is"),
-                                ('uids = "root"\nrate = "1/s"\n', ":3: uids is a list of numbers")]:
+                                ("uids = [1]\n", ":1: uids and gids say whose rate it is"),
+                                ("gids = [1]\n", ":1: uids and gids say whose rate it is"),
+                                ('uids = "root"\nrate = "1/s"\n', ":3: uids is a list of users"),
+                                ('uids = [-1]\nrate = "1/s"\n', ":3: uids is a list of users"),
+                                ('gids = []\nrate = "1/s"\n', ":3: gids is a list of groups of users"),
+                                ('uids = ["no such user"]\nrate = "1/s"\n', ":3: there is no user 'no such user'"),
+                                ('gids = ["no such"]\nrate = "1/s"\n', ":3: there is no group of users 'no such'"),
+                                ('byte_burst = "64K"\n', ":1: byte_burst is how much of byte_rate may come at once"),
+                                ('byte_rate = "1/s"\nbyte_burst = "64X"\n', ":4: byte_burst is a number of bytes"),
+                                ('byte_rate = "1/s"\nbyte_burst = 0\n', ":4: byte_burst is a number of bytes")]:
             with self.subTest(text=text):
                 daemon = self.daemon("--check-config", "--config", self.config(rule + text), wait=False)
                 self.assertEqual(daemon.exit_code(), 2)
