@@ -40,6 +40,7 @@ constexpr std::array kOptions{
     kByteRateOption,
     kBurstOption,
     kByteBurstOption,
+    Option{"producer-rate", "N/UNIT", "messages of each producer: 400/s (no limit)"},
     Option{"ephemeral", nullptr, "'ipcq gc' and ipcqd remove it once it is drained and nobody is attached any more"},
     Option{"grace", "DURATION", "how long nobody must have been attached for that, in whole seconds (30s)"},
     Option{"timestamps", "on|off", "enqueue times (on)"},
@@ -82,6 +83,8 @@ CreateOptions create_options(const Arguments& arguments) {
   }
   options.drop_after = arguments.has("drop-after");
   options.quota = quota_of(arguments);
+  if (const auto text = arguments.value("producer-rate"))
+    options.producer_quota.messages_per_second = parse_rate("--producer-rate", *text);
   if (arguments.has("ephemeral")) options.lifetime = Lifetime::ephemeral;
   if (const auto text = arguments.value("grace")) {
     if (!arguments.has("ephemeral")) throw UsageError("--grace is for a queue that is --ephemeral");

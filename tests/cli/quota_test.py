@@ -25,6 +25,13 @@ class QuotaTest(CliTest):
                                           "bytes_per_second": 10485760.0, "burst_bytes": 104858})
         self.assertIsNone(quota["operator"])
 
+    def test_create_can_limit_each_producer(self):
+        out, _ = self.ipcq("create", "q", "--rate", "1000/s", "--producer-rate", "90/min")
+        self.assertIn("each producer: 90/min, burst 1 (creator)", out.decode())
+        quota = next(each for each in self.quotas() if each["scope"] == "each_producer")
+        self.assertEqual(quota["creator"]["messages_per_second"], 1.5)
+        self.ipcq("create", "other", "--producer-rate", "fast", status=USAGE)
+
     def test_the_three_sources_are_kept_apart_and_the_lowest_holds(self):
         self.create("q", "--rate", "1000/s")
         self.ipcq("quota", "set", "q", "--rate", "90/min")

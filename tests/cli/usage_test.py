@@ -8,7 +8,8 @@ import subprocess
 from ipcq_cli import (BROKEN_PIPE, DONE, ERROR, INTERRUPTED, MISSING, SOURCE, USAGE, CliTest, default_signals, main,
                       program)
 
-VERBS = ["create", "ls", "stat", "put", "get", "close", "group", "purge", "requeue", "rm", "verify", "repair", "help"]
+VERBS = ["create", "ls", "stat", "put", "get", "close", "group", "purge", "requeue", "revoke", "rm", "verify", "repair",
+         "help"]
 
 
 class HelpTest(CliTest):
