@@ -2,6 +2,7 @@
 #include <unistd.h>
 
 #include "api/segment.hpp"
+#include "core/endpoints.hpp"
 #include "core/quota_table.hpp"
 #include "crash/sweep/messages.hpp"
 #include "crash/sweep/operation.hpp"
@@ -128,6 +129,30 @@ Operation setting_a_quota(const char* name, const QuotaScope& scope) {
   return operation;
 }
 
+// One of two producers. Who waits, for room or for his turn, looks again.
+Operation revoking() {
+  Operation operation;
+  operation.name = "revoke a producer";
+  operation.queue = small_queue();
+  operation.set_up = send_eight;
+  operation.prepare = [](const QueueAt& at) -> Step {
+    const Queue queue = at.open();
+    const auto producers = keep(std::vector<Producer>());
+    for (int i = 0; i < 2; ++i) producers->push_back(queue.producer());
+    const auto segment = at.segment();
+    const core::Owner owner = core::owner_of_row(segment->view(), producers->front().row());
+    return [segment, producers, owner](Progress& progress) {
+      require(core::revoke(segment->view(), owner) == core::Revoked::yes, "revoke");
+      progress.reached = 1;
+      require(producers->front().claim({.messages = 1, .bytes = 8}, now).outcome() == Outcome::revoked,
+              "the revoked one may claim");
+    };
+  };
+  operation.expected = all_eight;
+  operation.beside = Beside::no;  // who attaches beside it waits for the table
+  return operation;
+}
+
 Operation removing_a_group() {
   return administering(
       "group remove", [](const Queue& queue) { queue.remove_group("other"); },
@@ -232,6 +257,7 @@ void add_administration_operations(std::vector<Operation>& list) {
   list.push_back(adding_a_group("group add, from the newest", Start::newest));
   list.push_back(setting_a_quota("quota set, of the queue", QuotaScope::queue()));
   list.push_back(setting_a_quota("quota set, of each producer", QuotaScope::each_producer()));
+  list.push_back(waking(revoking()));
   list.push_back(waking(removing_a_group()));
   list.push_back(leaving_an_ephemeral_group());
   list.push_back(waking(purging()));
