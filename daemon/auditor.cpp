@@ -32,8 +32,11 @@ std::string limit_text(const PastLimit& past) {
 }
 
 std::string beyond_text(const PastLimit& past) {
-  return std::to_string(past.beyond) + (past.of_bytes ? " bytes" : " messages") + " past its limit of " +
-         limit_text(past);
+  return std::to_string(past.beyond) + (past.of_bytes ? " bytes" : " messages") + " past " +
+         (past.producer ? "its"
+          : past.user   ? "the user's"
+                        : "the queue's") +
+         " limit of " + limit_text(past);
 }
 
 std::uint64_t key_of(const Attached& who) { return (std::uint64_t{who.incarnation} << 32) | who.row; }
@@ -80,9 +83,11 @@ void Auditor::say_unaccounted(const AuditReport& report, Time now) {
 
 void Auditor::act(const PastLimit& past, Time now) {
   if (!past.producer) {
-    if (!together_said_.due(now)) return;
-    say(Level::warning, name_ + ": all producers together are " + beyond_text(past) + ", and none of them by itself");
-    together_said_.at = now;
+    Said& said = said_together_[past.user];
+    if (!said.due(now)) return;
+    say(Level::warning, name_ + ": all producers" + (past.user ? " of uid " + std::to_string(*past.user) : "") +
+                            " together are " + beyond_text(past) + ", and none of them by itself");
+    said.at = now;
     return;
   }
   const Attached& who = *past.producer;

@@ -6,6 +6,7 @@
 #include <ipcq/audit.hpp>
 #include <ipcq/watch.hpp>
 #include <map>
+#include <optional>
 #include <string>
 
 #include "processes.hpp"
@@ -55,7 +56,7 @@ class Auditor {
   std::uint64_t unaccounted_bytes_ = 0;
   std::chrono::nanoseconds unaccounted_for_{0};  // the time that they are of
   Said unaccounted_said_;
-  Said together_said_;
+  std::map<std::optional<uid_t>, Said> said_together_;
   std::map<std::uint64_t, Said> said_of_;  // of a row and incarnation
 };
 

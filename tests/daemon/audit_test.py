@@ -93,6 +93,15 @@ class AuditTest(DaemonTest):
         self.assertFalse(endpoint["revoked"])
         self.assertEqual(daemon.messages().count("only reported"), 1, "not at every look")
 
+    def test_some_together_past_the_limit_are_reported_once_and_none_of_them_revoked(self):
+        daemon = self.daemon()
+        slow = [self.unchecked("q", "4", "slow") for _ in range(3)]
+        daemon.wait_for_message("q: all producers together are ")
+        self.assertRegex(daemon.messages(), r"messages past the queue's limit of 500 messages/s, burst \d+, and none of them")
+        for process in slow:
+            self.assertIsNone(process.poll())
+        self.assertNotIn("revoked", daemon.messages())
+
     def test_what_counters_do_not_tell_of_is_unaccounted_and_whose_claims_were_seen_is_revoked(self):
         daemon = self.daemon()
         honest = self.honest(1)

@@ -14,13 +14,14 @@ namespace ipcq {
 
 /// Somebody has sent more than his limit and what is tolerated lets through.
 struct PastLimit {
-  /// The producer; nothing: all of the queue together are past the queue's limit, and no one of them is by himself.
+  /// The producer; nothing: several together, and none of them by itself.
   std::optional<Attached> producer{};
-  Quota limit{};             ///< what binds the producer, all together; the queue's
-  bool of_bytes = false;     ///< it is the rate of bytes that was passed, else that of messages
-  std::uint64_t beyond = 0;  ///< messages, or bytes, by which the limit and what is tolerated are passed now
-  bool hides = false;        ///< claims were seen with its name that its own counters do not account for
-  bool revoked = false;      ///< its right to claim was taken before, and it claims all the same
+  std::optional<uid_t> user{};  ///< of several: all of this user's; nothing: all of the queue
+  Quota limit{};                ///< what binds the producer, all together; the user's; the queue's
+  bool of_bytes = false;        ///< it is the rate of bytes that was passed, else that of messages
+  std::uint64_t beyond = 0;     ///< messages, or bytes, by which the limit and what is tolerated are passed now
+  bool hides = false;           ///< claims were seen with its name that its own counters do not account for
+  bool revoked = false;         ///< its right to claim was taken before, and it claims all the same
 };
 
 /// What one look came to. Sums are of the interval.

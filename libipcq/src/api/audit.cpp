@@ -34,6 +34,7 @@ class Debt {
     return owed_ > allowed ? static_cast<std::uint64_t>(std::ceil(owed_ - allowed)) : 0;
   }
   void forgive() noexcept { owed_ = 0; }
+  [[nodiscard]] bool none() const noexcept { return owed_ <= 0; }
 
  private:
   double owed_ = 0;
@@ -46,13 +47,14 @@ struct Terms {
   friend bool operator==(const Terms&, const Terms&) = default;
 };
 
-/// Of a producer, or of all.
+/// Of a producer, of a user's, or of all.
 struct Account {
   Amount judged;  // of what it sent
   Debt messages;
   Debt bytes;
   Terms terms;
-  bool begun = false;  // `judged` is of a time at which `terms` held already
+  bool begun = false;    // `judged` is of a time at which `terms` held already
+  bool lossless = true;  // of what it owes everything was counted
   std::uint64_t since_ns = 0;
 
   /// From here on. `before`, `after`: the terms, before and after the amount was read from which on it is judged.
@@ -61,28 +63,51 @@ struct Account {
     terms = after;
     since_ns = now_ns;
   }
-  /// What it has sent by now, of which so much is to be judged. `before`: the terms, before the amount was read.
-  void go_on(const Amount& sent, const Terms& before, const Terms& after, const Quota& limit, std::uint64_t elapsed_ns) {
+  /// What it has sent by now, and what of that is new. `before`: the terms, before the amount was read; `lost`: not everything
+  /// was counted.
+  Amount go_on(const Amount& sent, const Terms& before, const Terms& after, const Quota& limit,
+               std::uint64_t elapsed_ns, bool lost) noexcept {
     const Amount fresh = core::most(sent, judged) - judged;
     judged = core::most(sent, judged);
     const bool same = before == after && after == terms;
     if (!same || !begun || !after.bound) {
-      messages.forgive();
-      bytes.forgive();
+      forgive();
     } else {
       messages.add(limit.messages_per_second > 0 ? fresh.messages : 0, limit.messages_per_second, elapsed_ns);
       bytes.add(limit.bytes_per_second > 0 ? fresh.bytes : 0, limit.bytes_per_second, elapsed_ns);
     }
     begun = before == after;
     terms = after;
+    lossless = !lost && (lossless || (messages.none() && bytes.none()));
+    return fresh;
   }
+  void forgive() noexcept {
+    messages.forgive();
+    bytes.forgive();
+  }
+  /// Fills in what is past `limit`, if anything is. `open`: batches that may have been paid for before.
+  [[nodiscard]] bool is_past(const Quota& limit, const Amount& batch, std::uint64_t open, PastLimit& past) const {
+    past.limit = limit;
+    past.of_bytes = false;
+    past.beyond = limit.messages_per_second > 0 ? messages.beyond(limit.burst_messages, batch.messages, open) : 0;
+    if (past.beyond > 0) return true;
+    past.of_bytes = true;
+    past.beyond = limit.bytes_per_second > 0 ? bytes.beyond(limit.burst_bytes, batch.bytes, open) : 0;
+    return past.beyond > 0;
+  }
+};
+
+/// All producers of a user.
+struct User {
+  Amount sent;
+  std::uint64_t producers = 0;  // attached now
+  Account account;
 };
 
 struct Sender {
   Attached who;
-  Amount base;           // of its counters, when the audit began
-  Amount blamed;         // what nobody accounts for, and must be its
-  bool lossless = true;  // since it is known, everything was counted
+  Amount base;    // of its counters, when the audit began
+  Amount blamed;  // what nobody accounts for, and must be its
   bool revoked = false;
   bool hides = false;
   Account account;
@@ -131,6 +156,8 @@ static std::uint64_t changes_of(const View& view) noexcept {
   for (std::uint32_t i = 0; i <= core::kUserBuckets; ++i) sum += change_of(view, i);
   return sum;
 }
+
+static Terms terms_of_all(const View& view) noexcept { return {changes_of(view), true}; }
 
 static std::vector<Attached> attached_producers(const View& view) {
   std::vector<Attached> all;
@@ -189,9 +216,9 @@ class State {
   [[nodiscard]] Amount largest_that_fits() const noexcept;
   [[nodiscard]] Amount batch(bool lossless) const noexcept;
   void find_unaccounted(AuditReport& report, const Amount& sums, std::size_t attached);
-  void judge(AuditReport& report, const Sender& producer, const Quota& limit) const;
-  void judge_producers(AuditReport& report, std::uint64_t before_ns);
-  void judge_queue(AuditReport& report, std::uint64_t before_ns);
+  void judge_producers(AuditReport& report);
+  void judge_users(AuditReport& report, const Terms& before);
+  void judge_queue(AuditReport& report, const Terms& before);
 
   std::shared_ptr<detail::Segment> segment_;
   const View& view_;
@@ -206,8 +233,8 @@ class State {
   Amount epoch_counted_;
   std::uint64_t epoch_incarnations_ = 0;
   Amount told_;  // of what nobody accounts for in this epoch
+  std::map<uid_t, User> users_;
   Account queue_;
-  bool queue_lossless_ = true;
   int looks_off_ = 0;  // at which all together are not judged
 };
 
@@ -239,23 +266,7 @@ void State::find_unaccounted(AuditReport& report, const Amount& sums, std::size_
   told_ = core::most(told_, excess);
 }
 
-void State::judge(AuditReport& report, const Sender& producer, const Quota& limit) const {
-  const Amount one = batch(producer.lossless);
-  PastLimit past;
-  past.producer = producer.who;
-  past.limit = limit;
-  past.revoked = producer.revoked;
-  past.beyond =
-      limit.messages_per_second > 0 ? producer.account.messages.beyond(limit.burst_messages, one.messages, 1) : 0;
-  if (past.beyond == 0 && limit.bytes_per_second > 0) {
-    past.beyond = producer.account.bytes.beyond(limit.burst_bytes, one.bytes, 1);
-    past.of_bytes = true;
-  }
-  past.hides = producer.hides;
-  if (past.beyond > 0) report.past_limit.push_back(past);
-}
-
-void State::judge_producers(AuditReport& report, std::uint64_t before_ns) {
+void State::judge_producers(AuditReport& report) {
   const Amount one = batch(true);
   const std::uint64_t changes = changes_of(view_);
   struct Sent {
@@ -301,56 +312,73 @@ void State::judge_producers(AuditReport& report, std::uint64_t before_ns) {
   const std::uint64_t after_ns = audit_clock_ns();
   for (const Sent& sent : all) {
     Sender& producer = *sent.producer;
-    if (report.uncounted_bytes > 0) producer.lossless = false;
     producer.hides = producer.hides || sent.hides;
     if (sent.hides && hiding == 1) producer.blamed += {report.unaccounted_messages, report.unaccounted_bytes};
     Amount amount = sent.told;
     amount += producer.blamed;
     amount = core::most(amount, tally_.seen(owner_named(producer.who)));
-    const bool revoked = (view_.row(producer.who.row).flags.load(std::memory_order_relaxed) & layout::kRevoked) != 0;
+    const auto& row = view_.row(producer.who.row);
+    const bool revoked = (row.flags.load(std::memory_order_relaxed) & layout::kRevoked) != 0;
     const Quota limit = core::quota_of_row(view_, producer.who.row);
-    producer.account.go_on(amount, sent.before, terms_of(view_, producer.who.row), limit,
-                           above(after_ns, producer.account.since_ns));
-    producer.account.since_ns = before_ns;
-    if (revoked != producer.revoked) {  // what it owed is dealt with; from here on it may send nothing but what is open
-      producer.account.messages.forgive();
-      producer.account.bytes.forgive();
-    }
+    Account& account = producer.account;
+    const Amount fresh = account.go_on(amount, sent.before, terms_of(view_, producer.who.row), limit,
+                                       above(after_ns, account.since_ns), report.uncounted_bytes > 0);
+    account.since_ns = at_ns_;
+    // What it owed is dealt with; from here on it may send nothing but what is open.
+    if (revoked != producer.revoked) account.forgive();
     producer.revoked = revoked;
-    judge(report, producer, limit);
+    if (core::links_of(core::quota_bucket(view_, core::row_bucket(producer.who.row))).user != 0) {
+      User& user = users_[row.uid.load(std::memory_order_relaxed)];
+      user.sent += fresh;
+      ++user.producers;
+    }
+    PastLimit past;
+    past.producer = producer.who;
+    past.revoked = revoked;
+    past.hides = producer.hides;
+    if (account.is_past(limit, batch(account.lossless), 1, past)) report.past_limit.push_back(past);
   }
 }
 
-void State::judge_queue(AuditReport& report, std::uint64_t before_ns) {
-  const Terms before = terms_of_queue(view_);
+// Of users with limits, while a producer of theirs is attached.
+void State::judge_users(AuditReport& report, const Terms& before) {
+  for (auto each = users_.begin(); each != users_.end();) {
+    auto& [uid, user] = *each;
+    const std::uint32_t bucket = core::find_bucket(view_, QuotaScope::user(uid));
+    if (user.producers == 0 || bucket == core::quota_buckets(view_)) {
+      each = users_.erase(each);
+      continue;
+    }
+    const Quota limit = core::quota_info(view_, bucket, QuotaScope::user(uid)).holds;
+    Account& account = user.account;
+    account.go_on(user.sent, before, terms_of_all(view_), limit, above(audit_clock_ns(), account.since_ns),
+                  report.uncounted_bytes > 0);
+    account.since_ns = at_ns_;
+    PastLimit past;
+    past.user = uid;
+    if (looks_off_ > 0) account.forgive();
+    if (account.is_past(limit, batch(account.lossless), user.producers + 1, past)) report.past_limit.push_back(past);
+    user.producers = 0;
+    ++each;
+  }
+}
+
+void State::judge_queue(AuditReport& report, const Terms& before) {
   const Quota limit = core::quota_info(view_, core::kQueueBucket, QuotaScope::queue()).holds;
-  queue_lossless_ = queue_lossless_ && report.uncounted_bytes == 0;
-  queue_.go_on(tally_.counted(), before, terms_of_queue(view_), limit, above(audit_clock_ns(), queue_.since_ns));
-  queue_.since_ns = before_ns;
-  // It is known whose it is; also of what came until he was stopped.
-  if (!report.past_limit.empty()) looks_off_ = 2;
-  if (looks_off_ > 0) {
-    --looks_off_;
-    queue_.messages.forgive();
-    queue_.bytes.forgive();
-    return;
-  }
-  const Amount one = batch(queue_lossless_);
-  const std::uint64_t open = producers_.size() + 1;
+  queue_.go_on(tally_.counted(), before, terms_of_queue(view_), limit, above(audit_clock_ns(), queue_.since_ns),
+               report.uncounted_bytes > 0);
+  queue_.since_ns = at_ns_;
   PastLimit past;
-  past.limit = limit;
-  past.beyond = limit.messages_per_second > 0 ? queue_.messages.beyond(limit.burst_messages, one.messages, open) : 0;
-  if (past.beyond == 0 && limit.bytes_per_second > 0) {
-    past.beyond = queue_.bytes.beyond(limit.burst_bytes, one.bytes, open);
-    past.of_bytes = true;
-  }
-  if (past.beyond > 0) report.past_limit.push_back(past);
+  if (looks_off_ > 0) queue_.forgive();
+  if (queue_.is_past(limit, batch(queue_.lossless), producers_.size() + 1, past)) report.past_limit.push_back(past);
 }
 
 AuditReport State::look() {
   segment_->check_usable();
   AuditReport report;
   const std::uint64_t before_ns = audit_clock_ns();
+  const Terms all_before = terms_of_all(view_);
+  const Terms queue_before = terms_of_queue(view_);
   tally_.count();
   const Amount sums = accounted(view_);
   const Amount counted = tally_.counted() - counted_;
@@ -366,8 +394,12 @@ AuditReport State::look() {
   counted_ = tally_.counted();
   sums_ = sums;
   find_unaccounted(report, sums, producers_.size());
-  judge_producers(report, before_ns);
-  judge_queue(report, before_ns);
+  judge_producers(report);
+  // Of whom it is known by now whose it is, is not looked at together; nor what came until he was stopped.
+  if (!report.past_limit.empty()) looks_off_ = 2;
+  judge_users(report, all_before);
+  judge_queue(report, queue_before);
+  if (looks_off_ > 0) --looks_off_;
   if (report.uncounted_bytes > 0) {
     // What is not counted is accounted for by some: it would hide as much that nobody accounts for.
     const Amount anew = accounted(view_);

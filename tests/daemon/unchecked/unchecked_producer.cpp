@@ -1,6 +1,7 @@
-// ipcq_unchecked DIR QUEUE PER_MS [hide]: sends PER_MS messages of 8 bytes a millisecond, one a claim, and keeps to no quota:
-// it is linked with a library that has the check compiled out. With `hide` it also sets its counters back after each, as who
-// writes the memory by himself can, and fills its messages slowly. When a claim is refused it prints why, and ends.
+// ipcq_unchecked DIR QUEUE COUNT [hide|slow]: sends COUNT messages of 8 bytes a millisecond, or with `slow` every 10 ms, one a
+// claim, and keeps to no quota: it is linked with a library that has the check compiled out. With `hide` it also sets its
+// counters back after each, as who writes the memory by himself can, and fills its messages slowly. When a claim is refused it
+// prints why, and ends.
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -35,7 +36,9 @@ ipcq::layout::Counters& counters_of(const std::string& path, std::uint32_t row) 
 int main(int argc, char** argv) {
   using namespace std::chrono_literals;
   if (argc < 4) return 2;
-  const bool hide = argc > 4 && std::string_view(argv[4]) == "hide";
+  const std::string_view how = argc > 4 ? argv[4] : "";
+  const bool hide = how == "hide";
+  const auto pause = how == "slow" ? 10ms : 1ms;
   const ipcq::Queue queue = ipcq::Queue::open(argv[2], {.directory = argv[1]});
   ipcq::Producer producer = queue.producer();
   ipcq::layout::Counters& counters = counters_of(queue.path(), producer.row());
@@ -57,6 +60,8 @@ int main(int argc, char** argv) {
         counters.bytes.store(bytes);
       }
     }
-    std::this_thread::sleep_until(next += 1ms);
+    // Who sleeps too long makes up for it, but for the slow: never faster than it says.
+    next = how == "slow" ? std::chrono::steady_clock::now() + pause : next + pause;
+    std::this_thread::sleep_until(next);
   }
 }
