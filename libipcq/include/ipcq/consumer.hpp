@@ -23,6 +23,7 @@
 namespace ipcq {
 
 class Queue;
+class WaitSet;
 namespace detail {
 class ConsumerImpl;
 }
@@ -296,6 +297,7 @@ class IPCQ_EXPORT Consumer {
 
  private:
   friend class Queue;
+  friend class WaitSet;
   explicit Consumer(detail::ConsumerImpl* impl) noexcept : impl_(impl) {}
   detail::ConsumerImpl* impl_ = nullptr;
 };

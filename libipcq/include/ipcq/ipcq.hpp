@@ -12,4 +12,5 @@
 #include "ipcq/queue.hpp"        // IWYU pragma: export
 #include "ipcq/quota.hpp"        // IWYU pragma: export
 #include "ipcq/repair.hpp"       // IWYU pragma: export
+#include "ipcq/wait_set.hpp"     // IWYU pragma: export
 #include "ipcq/watch.hpp"        // IWYU pragma: export

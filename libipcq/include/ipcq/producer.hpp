@@ -20,6 +20,7 @@
 namespace ipcq {
 
 class Queue;
+class WaitSet;
 namespace detail {
 class ProducerImpl;
 }
@@ -235,6 +236,7 @@ class IPCQ_EXPORT Producer {
 
  private:
   friend class Queue;
+  friend class WaitSet;
   explicit Producer(detail::ProducerImpl* impl) noexcept : impl_(impl) {}
   detail::ProducerImpl* impl_ = nullptr;
 };

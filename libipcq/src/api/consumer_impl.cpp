@@ -13,8 +13,6 @@ namespace {
 constexpr std::uint32_t kDefaultMaxShared = 64;
 constexpr std::uint32_t kDefaultMaxExclusive = 256;
 constexpr std::uint32_t kMaxMessages = 4096;
-// An exclusive consumer's open leases: it keeps no ledger, but it allocates nothing after attach.
-constexpr std::size_t kOpenExclusive = 1024;
 // A claim in progress is given so many pauses (about a microsecond) before its owner is probed.
 constexpr int kClaimPauses = 40;
 // A consumer that spins watches the frontier; what comes by other ways (requeues) it looks for so often.

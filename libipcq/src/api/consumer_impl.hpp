@@ -9,12 +9,15 @@
 #include "api/dead_letter.hpp"
 #include "api/endpoint.hpp"
 #include "api/getting_ahead.hpp"
+#include "api/readiness.hpp"
 #include "core/exclusive_consumer.hpp"
 #include "core/groups.hpp"
 #include "core/lease.hpp"
 #include "ipcq/consumer.hpp"
 
 namespace ipcq::detail {
+
+class WaitSetImpl;
 
 class ConsumerImpl {
  public:
@@ -31,13 +34,27 @@ class ConsumerImpl {
   Outcome requeue(Lease& lease);
   /// The lease's end without a word to the segment: an inherited copy in a forked child.
   void forget(Lease& lease) noexcept;
-  void release_handle() noexcept { release(); }
+  void release_handle() noexcept {
+    if (set_ != nullptr) leave_set();
+    release();
+  }
+
+  /// For the wait set that it is in; null: none.
+  [[nodiscard]] WaitSetImpl* set() const noexcept { return set_; }
+  void enter(WaitSetImpl* set) noexcept { set_ = set; }
+  /// Looks once; see Readiness. Throws nothing but what memory for a repair's window may cost.
+  [[nodiscard]] Readiness readiness();
+  /// Whether the frontier where the last look ended has changed: a load, for whoever spins.
+  [[nodiscard]] bool stirred(const Readiness& last) const noexcept;
 
   [[nodiscard]] bool leases_open() const noexcept { return references_.load(std::memory_order_relaxed) > 1; }
   [[nodiscard]] const std::string& group_name() const noexcept { return group_name_; }
   [[nodiscard]] Endpoint& endpoint() noexcept { return endpoint_; }
 
  private:
+  // An exclusive consumer's open leases: it keeps no ledger, but it allocates nothing after attach.
+  static constexpr std::size_t kOpenExclusive = 1024;
+
   // An exclusive consumer's open leases, oldest first.
   struct Open {
     std::uint64_t serial;
@@ -56,6 +73,8 @@ class ConsumerImpl {
   [[nodiscard]] Outcome outcome_of(const core::LeaseTaken& taken) const noexcept;
   [[nodiscard]] std::shared_ptr<const BlockedBy> who_blocks(const core::LeaseTaken& taken) const;
   void note_finished(const Lease& lease, std::uint32_t messages) noexcept;
+  [[nodiscard]] core::LeaseTaken look_ahead();
+  void leave_set() noexcept;
   void finish(Lease& lease) noexcept;
   void acquire() noexcept;
   void release() noexcept;
@@ -89,6 +108,7 @@ class ConsumerImpl {
   std::int64_t front_probed_ns_ = 0;
   core::Owner living_claimer_ = 0;           // whom the last probe found alive
   std::atomic<std::int64_t> references_{1};  // the handle, and each open lease
+  WaitSetImpl* set_ = nullptr;
 };
 
 }  // namespace ipcq::detail

@@ -55,6 +55,7 @@ class Endpoint {
   /// This endpoint's own.
   [[nodiscard]] layout::Counters& counters() const noexcept { return producer_ ? row().produced : row().consumed; }
   [[nodiscard]] Segment& segment() const noexcept { return *segment_; }
+  [[nodiscard]] const std::shared_ptr<Segment>& shared_segment() const noexcept { return segment_; }
 
   /// Frees the row. Nothing is open.
   void detach() noexcept;
@@ -78,6 +79,13 @@ class Endpoint {
   /// The look for the dead, if the last one of this endpoint is a backstop ago: for every call that found nothing, however
   /// short it waits.
   void look_if_due(std::int64_t now_ns) noexcept;
+  /// CLOCK_MONOTONIC from which on it is due.
+  [[nodiscard]] std::int64_t look_due_ns() const noexcept { return looked_ns_ + kBackstop_ns; }
+  /// Looks, due or not.
+  void look_now(std::int64_t now_ns) noexcept {
+    looked_ns_ = now_ns;
+    backstop();
+  }
   /// Up to when a call that began at `now_ns` spins.
   [[nodiscard]] std::int64_t spin_until(std::int64_t now_ns, std::int64_t deadline_ns) const noexcept;
   [[nodiscard]] WaitStrategy strategy() const noexcept { return wait_; }

@@ -307,6 +307,7 @@ void ProducerImpl::finish(Claim& claim) noexcept {
 }
 
 void ProducerImpl::release_handle() noexcept {
+  if (set_ != nullptr) leave_set();
   handle_ = false;
   delete_if_unused();
 }

@@ -5,11 +5,14 @@
 
 #include "api/dead_letter.hpp"
 #include "api/endpoint.hpp"
+#include "api/readiness.hpp"
 #include "core/producer_side.hpp"
 #include "core/room.hpp"
 #include "ipcq/producer.hpp"
 
 namespace ipcq::detail {
+
+class WaitSetImpl;
 
 class ProducerImpl {
  public:
@@ -34,6 +37,15 @@ class ProducerImpl {
   [[nodiscard]] bool claim_open() const noexcept { return open_; }
   [[nodiscard]] Endpoint& endpoint() noexcept { return endpoint_; }
 
+  /// For the wait set that it is in; null: none.
+  [[nodiscard]] WaitSetImpl* set() const noexcept { return set_; }
+  void enter(WaitSetImpl* set) noexcept { set_ = set; }
+  /// Throws Error{too_big}.
+  [[nodiscard]] WantedRoom wanted(const Room& room) const;
+  /// Looks once; see Readiness. `announce`: tells consumers first that somebody is short of room, should they wait for more
+  /// messages than there is room for.
+  [[nodiscard]] Readiness readiness(const WantedRoom& wanted, bool announce);
+
  private:
   /// Room first, then quota, as often as either fails.
   [[nodiscard]] Outcome wait_for_claim(Outcome outcome, std::uint64_t need, CallDeadline& deadline,
@@ -42,6 +54,7 @@ class ProducerImpl {
   [[nodiscard]] Outcome wait_for_quota(std::uint64_t need, CallDeadline& deadline, core::ClaimTaken& taken);
   core::RoomFreed free_room(std::uint64_t end);
   [[nodiscard]] std::shared_ptr<const BlockedBy> who_holds_room(std::uint64_t need) const;
+  void leave_set() noexcept;
   void finish(Claim& claim) noexcept;
   void delete_if_unused() noexcept;
 
@@ -51,6 +64,7 @@ class ProducerImpl {
   Use use_;
   bool open_ = false;
   bool handle_ = true;
+  WaitSetImpl* set_ = nullptr;
 };
 
 }  // namespace ipcq::detail
