@@ -47,7 +47,7 @@ class Hello(QueueTest):
 
 class Output(QueueTest):
     RUN_HERE = {"hello_producer", "hello_consumer", "consumer_groups", "batch_processing", "stream_processing",
-                "flow_control"}
+                "flow_control", "event_loop"}
 
     def check_output(self, name):
         out, _ = self.run_program("example-" + name.replace("_", "-"))
@@ -65,6 +65,9 @@ class Output(QueueTest):
 
     def test_producers_wait_for_their_turn_and_one_that_may_not_is_told_how_long(self):
         self.check_output("flow_control")
+
+    def test_an_event_loop_hears_of_a_queue_beside_a_socket_and_a_timer(self):
+        self.check_output("event_loop")
 
     def test_an_example_can_be_run_again(self):
         for _ in range(3):
