@@ -137,6 +137,7 @@ std::vector<Row> select_rows(const Command& command, const std::string& director
   append(raw_stream_rows());
   append(ipcq_rows(directory));
   append(ipcq_crowd_rows(directory));
+  append(ipcq_wait_set_rows(directory));
   append(ipcq_cost_rows(directory));
   append(peer_rows(directory));
   if (command.smoke || command.list) append(full_ring_rows(directory));

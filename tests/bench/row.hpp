@@ -47,6 +47,8 @@ struct Row {
 [[nodiscard]] std::vector<Row> ipcq_rows(const std::string& directory);
 /// So too: several producers, several consumers, several groups, many attached.
 [[nodiscard]] std::vector<Row> ipcq_crowd_rows(const std::string& directory);
+/// So too: what a wait set costs, of 1 to 128 queues.
+[[nodiscard]] std::vector<Row> ipcq_wait_set_rows(const std::string& directory);
 /// So too: what it costs to be there: idle, attached, created, listed.
 [[nodiscard]] std::vector<Row> ipcq_cost_rows(const std::string& directory);
 /// Only for the smoke mode: ipcq with a ring so small that it is full all the time.
