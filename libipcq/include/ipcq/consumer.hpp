@@ -62,7 +62,8 @@ class IPCQ_EXPORT Lease {
  public:
   class Iterator;
 
-  Lease() noexcept = default;  ///< not open; outcome() is `empty`
+  /// Not open; outcome() is `empty`. (Not defaulted: see Claim.)
+  Lease() noexcept {}
   Lease(Lease&& other) noexcept { take(other); }
   Lease& operator=(Lease&& other) noexcept;
   Lease(const Lease&) = delete;

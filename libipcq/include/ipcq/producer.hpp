@@ -52,7 +52,8 @@ struct BlockedBy {
 /// Dies the process with a claim open, the whole claim is skipped by whoever meets it; nothing of it is ever seen.
 class IPCQ_EXPORT Claim {
  public:
-  Claim() noexcept = default;  ///< not open; outcome() is `empty`
+  /// Not open; outcome() is `empty`. (Not defaulted: GCC would first zero all of it in a loop, for every call.)
+  Claim() noexcept {}
   Claim(Claim&& other) noexcept { take(other); }
   Claim& operator=(Claim&& other) noexcept;
   Claim(const Claim&) = delete;

@@ -88,21 +88,8 @@ ConsumerImpl::~ConsumerImpl() {
   core::remove_if_abandoned(view, group_);
 }
 
-// Messages past max_deliveries go to the dead-letter queue on the way.
-core::LeaseTaken ConsumerImpl::attempt(const core::LeaseRequest& request, std::int64_t deadline_ns) {
-  for (;;) {
-    const core::LeaseTaken taken = attempt_once(request, deadline_ns);
-    if (taken.step != core::LeaseStep::to_dead_letter) return taken;
-    if (dead_letters_ == nullptr) dead_letters_ = std::make_unique<DeadLetters>(endpoint_.segment());
-    if (exclusive_) {
-      dead_letters_->move_exclusive(group_, state_, taken);
-    } else {
-      dead_letters_->move(group_, taken);
-    }
-  }
-}
-
-core::LeaseTaken ConsumerImpl::attempt_once(const core::LeaseRequest& request, std::int64_t deadline_ns) {
+[[gnu::always_inline]] inline core::LeaseTaken ConsumerImpl::attempt_once(const core::LeaseRequest& request,
+                                                                          std::int64_t deadline_ns) {
   const core::View& view = endpoint_.view();
   // relaxed: removal wakes and is looked for again after every wake.
   const std::uint32_t flags = view.frozen().flags.load(std::memory_order_relaxed);
@@ -129,6 +116,20 @@ core::LeaseTaken ConsumerImpl::attempt_once(const core::LeaseRequest& request, s
     taken = core::lease(view, group_.row, group_.incarnation, state_.owner, request, deadline_ns);
   }
   return taken;
+}
+
+// Messages past max_deliveries go to the dead-letter queue on the way.
+core::LeaseTaken ConsumerImpl::attempt(const core::LeaseRequest& request, std::int64_t deadline_ns) {
+  for (;;) {
+    const core::LeaseTaken taken = attempt_once(request, deadline_ns);
+    if (taken.step != core::LeaseStep::to_dead_letter) return taken;
+    if (dead_letters_ == nullptr) dead_letters_ = std::make_unique<DeadLetters>(endpoint_.segment());
+    if (exclusive_) {
+      dead_letters_->move_exclusive(group_, state_, taken);
+    } else {
+      dead_letters_->move(group_, taken);
+    }
+  }
 }
 
 void ConsumerImpl::note_look(const core::LeaseTaken& taken) noexcept {

@@ -62,7 +62,7 @@ class ConsumerImpl {
     std::uint64_t end;
   };
 
-  [[nodiscard]] core::LeaseTaken attempt_once(const core::LeaseRequest& request, std::int64_t deadline_ns);
+  [[nodiscard]] inline core::LeaseTaken attempt_once(const core::LeaseRequest& request, std::int64_t deadline_ns);
   [[nodiscard]] core::LeaseTaken attempt(const core::LeaseRequest& request, std::int64_t deadline_ns);
   /// `taken`: the last attempt, which found nothing; then the one that ends the wait.
   void wait_for_lease(const core::LeaseRequest& asked, const Deadline& until, core::LeaseTaken& taken);

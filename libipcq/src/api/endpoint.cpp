@@ -35,7 +35,7 @@ std::string living_endpoints(const core::View& view) {
 
 Endpoint::Endpoint(std::shared_ptr<Segment> segment, const core::View& view, const core::AttachRequest& request,
                    WaitStrategy wait)
-    : segment_(std::move(segment)), view_(view), wait_(wait), producer_(request.kind == layout::RowKind::producer) {
+    : segment_(std::move(segment)), view_(view), wait_(wait) {
   if (!os::robust_mutexes_work()) {  // in this thread, which need not be the one that opened the queue
     segment_->fail(Errc::no_robust_mutex, "robust mutexes do not work in this thread",
                    "a library replaced its robust list (set_robust_list): attach from another thread, or without it");
@@ -47,6 +47,7 @@ Endpoint::Endpoint(std::shared_ptr<Segment> segment, const core::View& view, con
     switch (core::attach(view_, life_.get(), request, owner_)) {
       case core::AttachResult::ok:
         attached_ = true;
+        counters_ = request.kind == layout::RowKind::producer ? &row().produced : &row().consumed;
         break;
       case core::AttachResult::again:
         nap_1ms();

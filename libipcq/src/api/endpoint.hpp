@@ -53,7 +53,7 @@ class Endpoint {
   [[nodiscard]] core::Owner owner() const noexcept { return owner_; }
   [[nodiscard]] layout::EndpointRow& row() const noexcept { return view_.row(core::owner_row(owner_)); }
   /// This endpoint's own.
-  [[nodiscard]] layout::Counters& counters() const noexcept { return producer_ ? row().produced : row().consumed; }
+  [[nodiscard]] layout::Counters& counters() const noexcept { return *counters_; }
   [[nodiscard]] Segment& segment() const noexcept { return *segment_; }
   [[nodiscard]] const std::shared_ptr<Segment>& shared_segment() const noexcept { return segment_; }
 
@@ -101,7 +101,7 @@ class Endpoint {
   WaitStrategy wait_;
   std::atomic<bool> cancelled_{false};
   std::int64_t looked_ns_ = 0;
-  bool producer_ = false;
+  layout::Counters* counters_ = nullptr;  // of the row, once it is taken
   bool attached_ = false;
 };
 

@@ -38,6 +38,7 @@ enum class LeaseStep : std::uint8_t {
 };
 
 struct LeaseTaken {
+  LeaseTaken() noexcept {}  // not defaulted: GCC would first zero all of it in a loop, for every call
   LeaseStep step = LeaseStep::nothing;
   std::uint64_t begin = 0;
   std::uint64_t end = 0;
