@@ -104,6 +104,19 @@ TEST_F(RepairLimits, AnEndMarkIsMendedUnderTheMutexWhileOthersLive) {
       << "what the living hold is theirs";
 }
 
+TEST_F(RepairLimits, a_quota_that_none_can_be_is_mended_while_others_live_and_what_they_hold_stays_theirs) {
+  fill();
+  quota(0).message_interval[1].store(1);
+  quota(1).byte_burst[0].store(7);
+  const std::vector<Finding> findings = verify(view());
+  ASSERT_FALSE(is_sound());
+  EXPECT_TRUE(std::all_of(findings.begin(), findings.end(), core::mends_in_use)) << ::testing::PrintToString(findings);
+  core::repair_in_use(view(), findings);
+  EXPECT_TRUE(is_sound()) << ::testing::PrintToString(verify(view()));
+  EXPECT_EQ(quota(0).message_interval[1].load(), 0U);
+  EXPECT_EQ(core::ack(view(), group_.row, group_.incarnation, first_.entry, first_.word), Outcome::ok);
+}
+
 TEST_F(RepairLimits, APublishedRecordAtTheEndIsNoBrokenOffClaimAndIsLeftWhileOthersLive) {
   fill();
   const std::uint64_t position = segment_.claim_position();
