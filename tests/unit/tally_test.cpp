@@ -141,22 +141,27 @@ TEST(Tally, BesideAFastProducerCountsNoMoreThanThereIsAndLosesNoByte) {
   std::thread sender([&] {
     while (!stop.load()) {
       segment.view().group(group.row).retired.store(segment.claim_position());
-      segment.send(producer, 16);
+      const std::uint64_t position = segment.claim(producer, 32).position;
+      if (sent % 3 == 0) std::this_thread::yield();
+      commit(segment, producer, position, 16);
       ++sent;
     }
   });
-  const std::uint32_t rounds = scaled(300);
-  for (std::uint32_t i = 0; i < rounds; ++i) {
+  // Claims that were seen open, and committed before the walk came to them, are what could be counted twice: where two
+  // processors are free, most are.
+  const std::uint32_t seen = scaled(2000);
+  std::uint64_t too_many = 0;
+  for (std::uint32_t i = 0; i < 300'000 && tally.seen(producer.owner).messages < seen; ++i) {
     tally.count();
-    const std::uint64_t most = segment.claim_position() / 32;
-    ASSERT_LE(tally.counted().messages, most);
-    ASSERT_EQ(tally.counted().bytes, tally.counted().messages * 16);
+    if (tally.counted().messages > segment.claim_position() / 32) ++too_many;
   }
   stop = true;
   sender.join();
   tally.count();
   tally.count();
   EXPECT_EQ(tally.counted().messages * 32 + tally.uncounted_bytes(), sent * 32);
+  EXPECT_EQ(tally.counted().bytes, tally.counted().messages * 16);
+  EXPECT_EQ(too_many, 0U);
 }
 
 }  // namespace

@@ -73,7 +73,7 @@ class IPCQ_EXPORT Watch {
   [[nodiscard]] Recovery recover() const;
 
   /// Lets go of the pages that were looked at, until the next look, so that a thousand queues that nobody uses take no room in
-  /// this process. One system call; the queue's memory itself stays.
+  /// this process. Two system calls; the queue's memory itself stays.
   void rest() const noexcept;
 
   [[nodiscard]] bool removed() const noexcept;

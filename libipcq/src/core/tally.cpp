@@ -120,6 +120,20 @@ void RecordTally::read(Piece& piece, std::uint64_t end, std::uint32_t heads_max)
   }
 }
 
+// Goes on at `to`. Claims that were seen in between are counted, or lost, by themselves.
+void RecordTally::lose(Range& range, std::uint64_t to) {
+  std::uint64_t lost = to - range.begin;
+  if (!range.claim) {
+    batches_.time = 0;
+    for (const Range& claim : open_) {
+      if (claim.begin < to && claim.end > range.begin)
+        lost -= std::min(claim.end, to) - std::max(claim.begin, range.begin);
+    }
+  }
+  uncounted_bytes_ += lost;
+  range.begin = to;
+}
+
 // Counts from the range's begin on, which follows.
 void RecordTally::advance(Range& range, std::uint32_t& heads_left) {
   while (range.begin < range.end && heads_left > 0) {
@@ -131,16 +145,11 @@ void RecordTally::advance(Range& range, std::uint32_t& heads_left) {
     // further; so what is not before it, nobody had begun to overwrite.
     const std::uint64_t least_retired = view_.side().claim.least_retired.load(std::memory_order_relaxed);
     if (range.begin < least_retired) {
-      const std::uint64_t to = std::min(least_retired, range.end);
-      uncounted_bytes_ += to - range.begin;
-      range.begin = to;
-      if (!range.claim) batches_.time = 0;
+      lose(range, std::min(least_retired, range.end));
       continue;
     }
     if (!piece.sound) {
-      uncounted_bytes_ += range.end - range.begin;
-      range.begin = range.end;
-      if (!range.claim) batches_.time = 0;
+      lose(range, range.end);
       return;
     }
     range.begin = std::min(piece.at, range.end);
@@ -163,8 +172,8 @@ void RecordTally::count() {
   // Mended by hand, or damaged.
   if (end < counted_to_ || !can_be_position(view_, end)) return begin();
   std::uint32_t heads_left = kTallyHeadsMax;
-  // A range that is half counted is open no more, whatever stands where it goes on.
-  for (std::size_t i = 0; i < open_.size();) {
+  // Of those that were seen only now, the walk must step over first, also of those that are finished by now.
+  for (std::size_t i = 0; i < open_.size() && open_[i].begin < counted_to_;) {
     Range range = open_[i];
     if (is_open(range)) {
       ++i;

@@ -91,6 +91,7 @@ class RecordTally {
   void look_for_claims(std::uint64_t from);
   void add_claim(const Range& claim);
   void read(Piece& piece, std::uint64_t end, std::uint32_t heads_max) const;
+  void lose(Range& range, std::uint64_t to);
   void advance(Range& range, std::uint32_t& heads_left);
   void forget_the_gone();
 
