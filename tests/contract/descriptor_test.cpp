@@ -309,6 +309,30 @@ TEST_P(ADescriptor, IsForOneLessThanASetHolds) {
   }
 }
 
+class TwoDescriptorsOfOneQueue : public WaitSetContract {};
+INSTANTIATE_TEST_SUITE_P(Modes, TwoDescriptorsOfOneQueue, ::testing::Values(kSharedShared), name_of);
+
+TEST_P(TwoDescriptorsOfOneQueue, DoNotWakeEachOtherByBeingShortOfRoom) {
+  const Queue queue = create();
+  Producer producers[] = {queue.producer(), queue.producer()};
+  Consumer consumers[] = {queue.consumer(), queue.consumer()};
+  fill(producers[0], 1000);
+  ipcq::Lease all = take(consumers[0], 4096);
+  WaitSet sets[2];
+  for (int i = 0; i < 2; ++i) {
+    sets[i].add(consumers[i]);
+    sets[i].add(producers[i], {.messages = 1, .bytes = 1000});
+    ASSERT_TRUE(sets[i].arm());
+  }
+  for (int turn = 0; turn < 4; ++turn) {
+    EXPECT_FALSE(readable(sets[turn % 2].descriptor(), milliseconds(2))) << "at turn " << turn;
+    EXPECT_TRUE(sets[turn % 2].arm());
+  }
+  EXPECT_EQ(all.ack(), Outcome::ok);
+  EXPECT_TRUE(becomes_readable(sets[0].descriptor()));
+  EXPECT_TRUE(becomes_readable(sets[1].descriptor()));
+}
+
 TEST_P(ADescriptor, ALoopOfManyTurnsMissesNothing) {
   for (const Kernel kernel : {Kernel::waits_for_several, Kernel::has_no_such_call}) {
     SCOPED_TRACE(kernel_name(kernel));

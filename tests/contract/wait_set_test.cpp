@@ -344,6 +344,22 @@ TEST_P(ASetOfExclusiveConsumers, TellsOfWhatItGaveBackItself) {
   EXPECT_EQ(drain(consumer), (Texts{"a", "b"}));
 }
 
+TEST_P(ASetOfExclusiveConsumers, TellsOfTheEndThatItsOwnAckBrought) {
+  // Nobody publishes it, and the set has slept since the close: it looks all the same.
+  const Queue queue = create();
+  Producer producer = queue.producer();
+  Consumer consumer = queue.consumer();
+  WaitSet set;
+  const Token token = set.add(consumer);
+  put(producer, {"a"});
+  ipcq::Lease lease = take(consumer);
+  queue.close();
+  producer.detach();
+  EXPECT_EQ(ready_now(set), Tokens{});
+  EXPECT_EQ(lease.ack(), Outcome::ok);
+  EXPECT_EQ(tokens_of(set.wait(now)), Tokens{token});
+}
+
 TEST_P(ASetOfExclusiveConsumers, WithAllLeasesOpenIsNotReadyUntilItAcks) {
   const Queue queue = create();
   Producer producer = queue.producer();

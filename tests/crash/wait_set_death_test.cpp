@@ -125,6 +125,34 @@ TEST_P(WaitSetDeath, room_that_the_dead_kept_is_room_again) {
 INSTANTIATE_TEST_SUITE_P(FoundBy, WaitSetDeath, testing::Values("wait", "descriptor"),
                          [](const auto& how) { return std::string(how.param); });
 
+/// Waits for two queues, and is stopped behind its first arm, before it looks at the second queue again.
+const ChildRole kArmsASet("arms a wait set", [](Child& /*self*/) {
+  Consumer first = Queue::open(kQueue).consumer();
+  const Queue queue = Queue::open("second");
+  Consumer second = queue.consumer();
+  WaitSet set(WaitStrategy::sleep);
+  set.add(first);
+  const WaitSet::Token token = set.add(second);
+  const WaitSet::Ready ready = set.wait(kBound);
+  require(ready.size() == 1 && *ready.begin() == token, "the second is ready");
+  for (const EndpointInfo& endpoint : queue.inspect().endpoints) require(endpoint.waits == 0, "it went to sleep");
+  return 0;
+});
+
+class ArmingAWaitSet : public CrashTest {};
+
+TEST_F(ArmingAWaitSet, a_message_that_comes_before_the_arm_of_its_queue_is_seen_without_a_sleep) {
+  const Queue queue = create();
+  const Queue second = Queue::create("second", {.capacity_bytes = kCapacity});
+  ChildProcess waiter(kArmsASet, {}, {{"IPCQ_STOP_AT", "wait.armed"}});
+  ASSERT_TRUE(waiter.wait_until_stopped());
+  Producer producer = second.producer();
+  send(producer, ids("1-1"));
+  producer.detach();
+  waiter.resume();
+  EXPECT_TRUE(waiter.succeeds());
+}
+
 void expect_set_forked(const char* what, const std::function<void()>& call) {
   try {
     call();
