@@ -131,6 +131,22 @@ TEST(Tally, WhatCannotBeReadIsPassedOver) {
   EXPECT_EQ(tally.counted().messages, 1U);
 }
 
+TEST(Tally, AnOpenClaimBehindWhatCannotBeReadIsStillCounted) {
+  const CoreSegment segment;
+  segment.add_group();
+  core::ProducerState producer = segment.producer(0);
+  RecordTally tally(segment.view());
+  segment.put_head(segment.send(producer, 16), RecordState::skipped, 8 * kCapacity);
+  const std::uint64_t open = segment.claim(producer, 32).position;
+  tally.count();
+  EXPECT_EQ(tally.uncounted_bytes(), 32U);
+  EXPECT_EQ(tally.pending_bytes(), 32U);
+  commit(segment, producer, open, 16);
+  tally.count();
+  EXPECT_EQ(tally.counted(), (Amount{1, 16}));
+  EXPECT_EQ(tally.uncounted_bytes(), 32U);
+}
+
 TEST(Tally, BesideAFastProducerCountsNoMoreThanThereIsAndLosesNoByte) {
   const CoreSegment segment;
   const core::GroupId group = segment.add_group();
