@@ -180,6 +180,7 @@ Operation claiming_what_is_parked() {
   operation.expected = [](unsigned reached) {
     Expectation expected = of_default({must("11-73"), done_when(reached == 1, "101")});
     expected.dead_letters = {must("1"), may("1")};
+    expected.may_be_parked = true;  // as above
     return expected;
   };
   return operation;
