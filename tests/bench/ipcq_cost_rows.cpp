@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <ctime>
@@ -13,6 +12,7 @@
 
 #include "clock.hpp"
 #include "ipcq_runs.hpp"
+#include "runner.hpp"
 
 namespace ipcq::bench {
 namespace {

@@ -23,6 +23,7 @@ BYTES_MAX = 512  # 32 steps
 FILES_MAX = 24  # of a target, kept in the tree
 SITTING_S = 300  # no more than so much is lost when a run is ended from outside
 HANG_S = 20
+INTERRUPTED = 72  # libFuzzer: ended by a signal from outside; what was executed counts
 # What is freed comes back after some executions instead of after 256 MB, which no cache holds, and the stacks of allocations
 # are short. An input that was found can be given to its target with other options.
 ASAN_OPTIONS = "detect_stack_use_after_return=0:quarantine_size_mb=16:malloc_context_size=2"
@@ -65,24 +66,25 @@ def executed(output):
 def sit(build, target, log, seconds, runs, environment):
     """One sitting. Returns executions and whether something was found."""
     work = build / "corpus" / target
-    found = build / "found"
-    for directory in (work, found, CORPUS / target):
+    findings = build / "found"
+    for directory in (work, findings, CORPUS / target):
         directory.mkdir(parents=True, exist_ok=True)
     seed = random.SystemRandom().randrange(1, 2**31)
     command = [build / "bin" / f"ipcq_fuzz_{target}", f"-seed={seed}", f"-max_len={BYTES_MAX}", f"-timeout={HANG_S}",
-               "-print_final_stats=1", "-verbosity=1", *CHEAP, f"-artifact_prefix={found}/{target}-",
+               "-print_final_stats=1", "-verbosity=1", *CHEAP, f"-artifact_prefix={findings}/{target}-",
                f"-max_total_time={seconds}" if seconds else f"-runs={runs}", work, CORPUS / target]
     begun = time.monotonic()
     run = subprocess.run([str(word) for word in command], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True,
                          errors="replace", env=environment)
     took = time.monotonic() - begun
     count = executed(run.stderr)
+    found = run.returncode not in (0, INTERRUPTED)
     log.add(date=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), target=target, seed=seed, runs=count,
-            seconds=round(took, 1), found=int(run.returncode != 0))
+            seconds=round(took, 1), found=int(found))
     print(f"{target}: {count:,} executions in {took:.0f} s, seed {seed}", flush=True)
-    if run.returncode != 0:
+    if found:
         sys.stderr.write(run.stderr[-6000:])
-    return count, run.returncode != 0
+    return count, found
 
 
 def keep(build, target, environment):
