@@ -1,4 +1,4 @@
-// What members of shared groups do: lease, ack in and out of order, ack of the first n, requeue.
+// What members of shared groups do: lease, ack in and out of order, ack of the first n, requeue, wait.
 #include "crash/sweep/messages.hpp"
 #include "crash/sweep/operation.hpp"
 
@@ -181,6 +181,31 @@ Operation leasing_with_a_full_ledger() {
   return operation;
 }
 
+// One who waits for messages and for room alike says so to others, sleeps, and finds neither. What it holds is no obstacle to
+// anybody: it sleeps in the ring's and in the group's word at once.
+Operation waiting_with_a_set() {
+  Operation operation;
+  operation.name = "wait set: a consumer and a producer, arms and sleeps";
+  operation.queue = small_queue();
+  operation.set_up = send_eight;
+  operation.prepare = [](const QueueAt& at) -> Step {
+    const Queue queue = at.open();
+    const auto consumer = keep(queue.consumer());
+    const auto producer = keep(queue.producer());
+    const auto held = keep(lease(*consumer, 8));
+    const auto set = keep(WaitSet(WaitStrategy::sleep));
+    set->add(*consumer);
+    set->add(*producer, Room::equal(63, kLargePayload + 16));  // 65,520 bytes; eight messages are there
+    return [consumer, producer, held, set](Progress& progress) {
+      const WaitSet::Ready ready = set->wait(std::chrono::milliseconds(1));  // beside it others may have made room
+      require(ready || ready.outcome() == Outcome::empty, std::string("wait: ") + to_string(ready.outcome()));
+      progress.reached = 1;
+    };
+  };
+  operation.expected = [](unsigned) { return differ({must("1-8", Handed::before)}, {must("1-8")}); };
+  return operation;
+}
+
 }  // namespace
 
 void add_consumer_operations(std::vector<Operation>& list) {
@@ -200,6 +225,7 @@ void add_consumer_operations(std::vector<Operation>& list) {
   list.push_back(waking(requeueing("requeue")));
   list.push_back(leasing_again());
   list.push_back(leasing_with_a_full_ledger());
+  list.push_back(waiting_with_a_set());
 }
 
 }  // namespace ipcq::sweep

@@ -3,11 +3,14 @@
 #include <getopt.h>
 #include <malloc.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <atomic>
+#include <cerrno>
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <ctime>
@@ -267,12 +270,24 @@ int run(const Options& options, const std::string& command) {
   std::vector<pid_t> jobs;
   for (std::uint64_t job = 0; job < options.jobs; ++job) {
     const pid_t pid = ::fork();
-    if (pid == 0) ::_exit(work(tasks, next, table, scratch + "/" + std::to_string(job)));
+    if (pid == 0) {
+      ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+      ::_exit(work(tasks, next, table, scratch + "/" + std::to_string(job)));
+    }
     jobs.push_back(pid);
   }
+  struct sigaction end {};
+  end.sa_handler = [](int) {};  // without SA_RESTART: waitpid() returns
+  for (const int signal : {SIGINT, SIGTERM}) ::sigaction(signal, &end, nullptr);
   for (const pid_t pid : jobs) {
     int status = 0;
-    failed |= pid < 0 || ::waitpid(pid, &status, 0) != pid || status != 0;
+    // Told to end: the jobs end first. What they have done is in the table.
+    while (pid > 0 && ::waitpid(pid, &status, 0) < 0 && errno == EINTR) {
+      for (const pid_t other : jobs) {
+        if (other > 0) ::kill(other, SIGKILL);
+      }
+    }
+    failed |= pid < 0 || status != 0;
   }
   const std::uint64_t wrong = print(table.rows(), command);
   std::filesystem::remove_all(scratch);
