@@ -15,6 +15,7 @@
 #include "core/lease.hpp"
 #include "core/parking.hpp"
 #include "core/quota.hpp"
+#include "core/repair.hpp"
 #include "core/verify.hpp"
 #include "fixture.hpp"
 
@@ -23,6 +24,9 @@ namespace ipcq::core {
 inline void PrintTo(const Finding& finding, std::ostream* out) {
   *out << (finding.recoverable ? "noted " : "broken ") << finding.invariant << " at " << finding.offset << ": "
        << finding.text;
+}
+inline void PrintTo(const RepairStep& step, std::ostream* out) {
+  *out << (step.given_up ? "given up " : "mended ") << step.invariant << " at " << step.offset << ": " << step.text;
 }
 
 }  // namespace ipcq::core

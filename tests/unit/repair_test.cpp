@@ -14,14 +14,6 @@
 #include "core/recovery.hpp"
 #include "damaged_queue.hpp"
 
-namespace ipcq::core {
-
-inline void PrintTo(const RepairStep& step, std::ostream* out) {
-  *out << (step.given_up ? "given up " : "mended ") << step.invariant << " at " << step.offset << ": " << step.text;
-}
-
-}  // namespace ipcq::core
-
 namespace ipcq::unit {
 namespace {
 
