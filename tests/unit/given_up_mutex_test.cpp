@@ -2,10 +2,7 @@
 // room is told so, and waits for nobody for ever.
 #include <gtest/gtest.h>
 
-#include <atomic>
 #include <cstdint>
-#include <thread>
-#include <tuple>
 
 #include "core/groups.hpp"
 #include "core/lease.hpp"
@@ -13,6 +10,7 @@
 #include "core/parking.hpp"
 #include "core/purge.hpp"
 #include "fixture.hpp"
+#include "kept_mutex.hpp"
 
 namespace ipcq::unit {
 namespace {
@@ -21,40 +19,6 @@ using core::AddGroup;
 using core::LeaseStep;
 using core::Purged;
 using core::RemoveGroup;
-
-/// As whoever meets a state that he cannot mend leaves it.
-void give_up_repair_of(os::RobustMutex& mutex) {
-  die_holding(mutex);
-  ASSERT_EQ(mutex.lock(os::kNoDeadline), os::LockResult::owner_died);
-  mutex.unlock();
-}
-
-/// Another thread that lives, and keeps a mutex.
-class Keeper {
- public:
-  explicit Keeper(os::RobustMutex& mutex)
-      : thread_([this, &mutex] {
-          std::ignore = mutex.lock(os::kNoDeadline);
-          holds_.store(true);
-          holds_.notify_one();
-          over_.wait(false);
-          mutex.unlock();
-        }) {
-    holds_.wait(false);
-  }
-  ~Keeper() {
-    over_.store(true);
-    over_.notify_one();
-    thread_.join();
-  }
-  Keeper(const Keeper&) = delete;
-  Keeper& operator=(const Keeper&) = delete;
-
- private:
-  std::atomic<bool> holds_{false};
-  std::atomic<bool> over_{false};
-  std::thread thread_;
-};
 
 class GivenUpMutex : public LedgerBench {
  protected:
