@@ -4,6 +4,7 @@ equivalent; any other must be killed by a test, be found by the model, or be lis
 in build/mutants/results.jsonl by mutant and state of the sources. Exit code 1 if a mutant survives."""
 
 import argparse
+import json
 import queue
 import re
 import shutil
@@ -12,22 +13,44 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 from catalogue import all_mutants
 from mutation import TOP, read_sources
 from results import (BAD, DISPROVED, EQUIVALENT, KILLED, MODEL, OPEN, SAME_CODE, SURVIVES, UNBUILT, Results,
                      table)
-from suites import BY_NAME, SUITES, end_all, run
+from suites import BY_NAME, SUITES, Suite, end_all, run
 from workplace import BuildFailed, Workplace, hash_of
 
 SURVIVORS_SCALE = 3
+QUICK_MS = 100  # what a quick test takes at most, without a mutant
 _say_lock = threading.Lock()
 
 
 def say(text):
     with _say_lock:
         print(text, flush=True)
+
+
+@dataclass(frozen=True)
+class Round:
+    """Tests that are asked together: those of a filter, or a suite's quick ones, or its others."""
+    suite: Suite
+    quick: bool = False
+    test_filter: str = ""
+    scale: int = 1
+
+    @property
+    def name(self):
+        return self.suite.name + (" (quick tests)" if self.quick else "") + (f" (scale {self.scale})" if self.scale > 1 else "")
+
+
+def rounds_for_all(arguments):
+    """What every mutant is asked: the quick tests of all suites before the slow ones of any, since most mutants are killed by
+    a quick one."""
+    rounds = [Round(suite, quick=True) for suite in arguments.suites if suite.gtest]
+    return rounds if arguments.quick else rounds + [Round(suite) for suite in arguments.suites]
 
 
 class FailsByItself(Exception):
@@ -46,11 +69,18 @@ class Baseline:
     def bin(self, suite):
         return self.folder / suite.name / "bin"
 
+    def _known(self, suite):
+        """Of the suite as it passed: the state of the sources, and how long each test took, in ms."""
+        done = self.folder / suite.name / "passed"
+        return json.loads(done.read_text()) if done.exists() else {"state": None, "durations": {}}
+
+    def slow(self, suite):
+        return [test for test, ms in self._known(suite)["durations"].items() if ms > QUICK_MS]
+
     def ensure(self, suite, place):
         """Builds the suite in `place`, without a mutant, and sees it pass. Its mutant is put in again."""
-        done = self.folder / suite.name / "passed"
         with self._lock:
-            if done.exists() and done.read_text() == self.state:
+            if self._known(suite)["state"] == self.state:
                 return
             mutant = place.put_in
             place.apply(None)
@@ -68,7 +98,8 @@ class Baseline:
                     raise FailsByItself(f"{suite.name}: {outcome.test} ({outcome.how})\n{outcome.detail}")
                 say(f"  {outcome.test} failed at first; alone it passes")
                 left_out.append(outcome.test)
-            done.write_text(self.state)
+            durations = {test: QUICK_MS + 1 for test in left_out} | (outcome.durations or {})
+            (self.folder / suite.name / "passed").write_text(json.dumps({"state": self.state, "durations": durations}))
             place.apply(mutant)
 
     def passes(self, suite, test, seed=""):
@@ -76,10 +107,12 @@ class Baseline:
 
 
 class Runner:
-    def __init__(self, place, baseline, suites):
+    def __init__(self, place, baseline, arguments):
         self.place = place
         self.baseline = baseline
-        self.suites = suites
+        self.suites = arguments.suites
+        self.for_all = rounds_for_all(arguments)
+        self.is_all = len(arguments.suites) == len(SUITES) and not arguments.quick
 
     def fate_of(self, mutant, passed):
         """(fate, by, detail). `passed`: the suites that are known not to kill it; added to."""
@@ -92,7 +125,7 @@ class Runner:
             return UNBUILT, "", str(failure)
         if by:
             return DISPROVED if mutant.equivalent else KILLED, by, detail
-        if len(self.suites) < len(SUITES):
+        if not self.is_all:
             return OPEN, "", ""
         if mutant.model:
             return MODEL, mutant.model, ""
@@ -100,21 +133,26 @@ class Runner:
 
     def _killer(self, mutant, passed):
         firsts = [text.partition(":") for text in mutant.first]
-        rounds = [(BY_NAME[name], test_filter, 1) for name, _, test_filter in firsts]
-        rounds += [(suite, "", 1) for suite in SUITES]
-        if not mutant.equivalent and not mutant.model and len(self.suites) == len(SUITES):
-            rounds += [(suite, "", SURVIVORS_SCALE) for suite in SUITES if suite.name in ("crash", "contract", "stress")]
-        for suite, test_filter, scale in rounds:
-            name = suite.name if scale == 1 else f"{suite.name} (scale {scale})"
-            if suite not in self.suites or name in passed or not self.place.has_target(suite.target):
+        rounds = [Round(BY_NAME[name], test_filter=test_filter or "*") for name, _, test_filter in firsts] + self.for_all
+        if not mutant.equivalent and not mutant.model and self.is_all:
+            rounds += [Round(BY_NAME[name], test_filter="*", scale=SURVIVORS_SCALE) for name in ("crash", "contract", "stress")]
+        for asked in rounds:
+            suite = asked.suite
+            if suite not in self.suites or asked.name in passed or not self.place.has_target(suite.target):
                 continue
             self.baseline.ensure(suite, self.place)
+            test_filter = asked.test_filter
+            if suite.gtest and not test_filter:
+                slow = ":".join(self.baseline.slow(suite))
+                if not slow and not asked.quick:  # the quick ones are all
+                    continue
+                test_filter = f"-{slow}" if slow and asked.quick else slow
             self.place.ninja(suite.target)
-            by, detail = self._ask(suite, test_filter, scale)
+            by, detail = self._ask(suite, test_filter, asked.scale)
             if by:
                 return by, detail
-            if not test_filter:
-                passed.append(name)
+            if not asked.test_filter or asked.scale > 1:
+                passed.append(asked.name)
         return "", ""
 
     def _ask(self, suite, test_filter, scale):
@@ -123,7 +161,7 @@ class Runner:
         programs = self.place.build_folder / "bin"
         doubtful = []
         while True:
-            asked = test_filter + ("-" + ":".join(doubtful) if doubtful else "")
+            asked = test_filter + ((":" if "-" in test_filter else "-") + ":".join(doubtful) if doubtful else "")
             outcome = run(suite, programs, asked, scale)
             if outcome.passed:
                 return "", ""
@@ -153,7 +191,7 @@ def _work(number, arguments, sources, results, state, baseline, todo, bad):
             say(f"mutants: the tree does not build without any mutant:\n{failure}")
             bad.append("no build")
             return
-        runner = Runner(place, baseline, arguments.suites)
+        runner = Runner(place, baseline, arguments)
         while True:
             try:
                 index, mutant = todo.get_nowait()
@@ -183,11 +221,11 @@ def run_mutants(chosen, arguments, sources, results, state):
         record = results.of(mutant, sources, state, arguments.changed_files)
         if record is None or arguments.again:
             return False
-        return record["fate"] != OPEN or all(suite.name in record["passed"] for suite in arguments.suites)
+        return record["fate"] != OPEN or all(asked.name in record["passed"] for asked in rounds_for_all(arguments))
 
     pending = [mutant for mutant in chosen if not is_done(mutant)]
-    # What is quickly built first; a header is in many files.
-    pending.sort(key=lambda m: any(file.endswith(".hpp") for file in m.files))
+    # What is quickly built first (a header is in many files); of one file all in a row.
+    pending.sort(key=lambda m: (any(file.endswith(".hpp") for file in m.files), m.files))
     for index, mutant in enumerate(pending, 1):
         todo.put((f"{index}/{len(pending)}", mutant))
     say(f"{len(chosen)} mutants, {len(pending)} to run; state of the sources {state}")
@@ -217,7 +255,10 @@ def parse():
     parser.add_argument("--part", metavar="N/M", default="1/1", help="the N-th of M parts of about the same length")
     parser.add_argument("--jobs", metavar="N", type=int, default=1, help="trees that are built and tested at once (1)")
     parser.add_argument("--suites", metavar="NAMES", default=",".join(suite.name for suite in SUITES),
-                        help="only these; what they do not kill is left open (%(default)s)")
+                        help="only these; what they do not kill is left open (%(default)s). none: only whether the code is "
+                             "the same")
+    parser.add_argument("--quick", action="store_true",
+                        help=f"only tests of at most {QUICK_MS} ms; what they do not kill is left open")
     parser.add_argument("--again", action="store_true", help="also those whose fate is known")
     parser.add_argument("--changed-files", action="store_true",
                         help="a fate holds while the mutant's own files stay as they were")
@@ -230,9 +271,10 @@ def parse():
     part = re.fullmatch(r"(\d+)/(\d+)", arguments.part)
     if not part or not 1 <= int(part[1]) <= int(part[2]):
         parser.error(f"--part N/M: from 1/M to M/M, not {arguments.part}")
-    if unknown := set(arguments.suites.split(",")) - set(BY_NAME):
+    names = [] if arguments.suites == "none" else arguments.suites.split(",")
+    if unknown := set(names) - set(BY_NAME):
         parser.error(f"--suites: there is no {', '.join(sorted(unknown))}")
-    arguments.suites = [suite for suite in SUITES if suite.name in arguments.suites.split(",")]
+    arguments.suites = [suite for suite in SUITES if suite.name in names]
     if arguments.jobs < 1:
         parser.error("--jobs N: at least 1")
     arguments.part = int(part[1]), int(part[2])

@@ -4,20 +4,22 @@ the same code is recognised, a test's fate is read rightly. Compiles one tiny fi
 
 import contextlib
 import io
+import json
 import shutil
 import subprocess
 import sys
 import tempfile
 import unittest
 from pathlib import Path
+from types import SimpleNamespace
 
 import coverage
 import mutants
 from catalogue import all_mutants
 from mutation import Mutant, Stale, mutant_of, mutated, read_source, read_sources, with_remarks, written_mutants
 from orders import order_mutants
-from results import KILLED, SAME_CODE, SURVIVES, Results, table
-from suites import Suite, run
+from results import KILLED, OPEN, SAME_CODE, SURVIVES, Results, table
+from suites import SUITES, Suite, run
 from workplace import same_code
 
 SOURCE = """#include <atomic>
@@ -186,6 +188,75 @@ class RunningASuite(unittest.TestCase):
 
     def test_a_stopped_child_that_it_left_does_not_keep_it(self):
         self.assertTrue(self.outcome("sh -c 'kill -STOP $$' & exit 0").passed)
+
+
+class Place:
+    """A workplace whose programs of tests are scripts that write down what they are asked, and fail `failing` if asked it."""
+
+    def __init__(self, folder, failing=""):
+        self.build_folder = folder / "build"
+        self.asked = folder / "asked"
+        self._write(self.build_folder / "bin", f"echo {{}} scale $IPCQ_TEST_SCALE $* >> {self.asked}\n" + (
+            f"case $* in *=A.{failing}*) echo '[  FAILED  ] A.{failing} (1 ms)'; exit 1;; esac\n" if failing else ""))
+        self._write(folder / "without/unit/bin", "")
+        for suite in SUITES:
+            (folder / "without" / suite.name).mkdir(exist_ok=True)
+            durations = {"A.quick": 1, "A.slow": 5000} if suite.name in ("unit", "crash") else {"A.quick": 1}
+            (folder / "without" / suite.name / "passed").write_text(json.dumps({"state": "now", "durations": durations}))
+
+    def _write(self, folder, script):
+        folder.mkdir(parents=True)
+        for suite in SUITES:
+            (folder / suite.target).write_text("#!/bin/sh\n" + script.format(suite.name))
+            (folder / suite.target).chmod(0o755)
+
+    def apply(self, mutant):
+        pass
+
+    def ninja(self, target):
+        pass
+
+    def is_same_code(self):
+        return False
+
+    def has_target(self, target):
+        return True
+
+
+class Rounds(unittest.TestCase):
+    def fate(self, first=(), failing="", passed=(), **options):
+        folder = Path(tempfile.mkdtemp())
+        self.addCleanup(shutil.rmtree, folder)
+        place = Place(folder, failing)
+        arguments = SimpleNamespace(suites=SUITES, quick=False)
+        vars(arguments).update(options)
+        mutant = Mutant("one", (), "a promise", first=first)
+        known = list(passed)
+        fate, by, _ = mutants.Runner(place, mutants.Baseline(folder / "without", "now"), arguments).fate_of(mutant, known)
+        asked = [line.replace("--gtest_color=no --gtest_filter=", "").replace(" --gtest_fail_fast", "").replace(" scale 1", "")
+                 for line in place.asked.read_text().splitlines()] if place.asked.exists() else []
+        return fate, by, asked, known
+
+    def test_quick_tests_of_all_suites_are_asked_before_the_slow_ones_of_any_and_none_is_left_out(self):
+        fate, _, asked, _ = self.fate(first=("crash:A.x",))
+        self.assertEqual(asked[0], "crash A.x")
+        self.assertEqual(asked[1:6], ["unit -A.slow", "crash -A.slow", "contract *", "stress *", "hostile *"])
+        self.assertEqual(asked[6:9], ["unit A.slow", "crash A.slow", "sweep --points 2"])
+        self.assertEqual(asked[9:], [f"{name} scale 3 *" for name in ("crash", "contract", "stress")])
+        self.assertEqual(fate, SURVIVES)
+
+    def test_what_quick_tests_do_not_kill_is_left_open_and_they_are_not_asked_again(self):
+        fate, _, asked, known = self.fate(quick=True)
+        self.assertEqual((fate, len(asked)), (OPEN, 5))
+        _, _, asked, _ = self.fate(passed=known)
+        self.assertEqual(asked[0], "unit A.slow")
+
+    def test_without_suites_only_the_code_is_compared(self):
+        self.assertEqual(self.fate(suites=[])[:3], (OPEN, "", []))
+
+    def test_a_slow_test_kills(self):
+        fate, by, asked, _ = self.fate(failing="slow")
+        self.assertEqual((fate, by), (KILLED, "unit/A.slow"))
 
 
 class Fates(unittest.TestCase):

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from mutation import TOP, mutated, path_of
+from mutation import HERE, TOP, mutated, path_of
 
 sys.path.insert(0, str(TOP / "tests/lint"))
 
@@ -17,8 +17,9 @@ COPIED_FILES = ["CMakeLists.txt", "CMakePresets.json", "README.md"]
 # What a fate depends on. Not this folder: its mutants are in the fates' keys themselves.
 HASHED = ["cmake", "libipcq", "tests/unit", "tests/contract", "tests/crash", "tests/stress", "tests/hostile",
           "tests/support"]
-OPTIONS = ["-DIPCQ_BUILD_CLI=OFF", "-DIPCQ_BUILD_EXAMPLES=OFF", "-DIPCQ_BUILD_BENCH=OFF", "-DIPCQ_INSTALL=OFF",
-           "-DIPCQ_TEST_SUITES=unit;contract;crash;stress;hostile"]
+OPTIONS = ["-DIPCQ_BUILD_CLI=OFF", "-DIPCQ_BUILD_DAEMON=OFF", "-DIPCQ_BUILD_EXAMPLES=OFF", "-DIPCQ_BUILD_BENCH=OFF",
+           "-DIPCQ_INSTALL=OFF", "-DIPCQ_TEST_SUITES=unit;contract;crash;stress;hostile",
+           f"-DCMAKE_PROJECT_INCLUDE={HERE / 'objects.cmake'}"]
 
 
 class BuildFailed(Exception):
