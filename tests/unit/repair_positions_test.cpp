@@ -156,6 +156,18 @@ TEST_F(RepairOfPositions, a_range_before_what_is_finished_that_begins_nowhere_is
   EXPECT_EQ(drain(group_), messages(2, 7));
 }
 
+TEST_F(RepairOfPositions, a_range_of_the_rings_last_turn_is_given_up_though_records_lead_from_its_place) {
+  for (auto* group : {&row(), &other_row()}) group->retired.store(kEnd);
+  core::ProducerState producer = segment_.producer(5);
+  while (segment_.claim_position() <= kCapacity) std::ignore = segment_.send(producer, kRecord - 16);
+  segment_.end(producer.owner);
+  const std::uint64_t finished = segment_.claim_position() - 2 * kRecord;
+  for (auto* group : {&row(), &other_row()}) group->retired.store(finished);
+  write(0, {0, kRecord, EntryState::redeliverable, 1, 0});
+  EXPECT_TRUE(gave_up(repair(), "ledger.range", offset_of(&entry(0).begin), "[0, 128) was not finished"));
+  EXPECT_EQ(row().retired.load(), finished);
+}
+
 TEST_F(RepairOfPositions, a_range_before_what_is_finished_with_a_claim_behind_it_is_given_up) {
   row().retired.store(2 * kRecord);
   write(0, {0, kRecord, EntryState::redeliverable, 1, 0});
