@@ -278,6 +278,7 @@ def parse():
     if arguments.jobs < 1:
         parser.error("--jobs N: at least 1")
     arguments.part = int(part[1]), int(part[2])
+    arguments.work = arguments.work.resolve()  # compilers run in other folders
     return arguments
 
 
