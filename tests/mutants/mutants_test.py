@@ -12,6 +12,7 @@ import tempfile
 import unittest
 from pathlib import Path
 from types import SimpleNamespace
+from unittest import mock
 
 import coverage
 import mutants
@@ -184,6 +185,11 @@ class RunningASuite(unittest.TestCase):
 
     def test_one_that_hangs_is_ended_with_what_it_started(self):
         outcome = self.outcome("echo '[ RUN      ] A.b'; sleep 60 & sleep 60", timeout_s=0.3)
+        self.assertEqual((outcome.passed, outcome.test, outcome.how), (False, "A.b", "hung"))
+
+    def test_one_that_hangs_is_not_waited_for_longer_than_a_test_so_short_may_take(self):
+        with mock.patch("suites.KNOWN_TIMEOUT_S", 0.3):
+            outcome = self.outcome("echo '[ RUN      ] A.b'; sleep 60", known={"A.b": 1})
         self.assertEqual((outcome.passed, outcome.test, outcome.how), (False, "A.b", "hung"))
 
     def test_a_stopped_child_that_it_left_does_not_keep_it(self):

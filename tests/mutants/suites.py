@@ -16,6 +16,7 @@ _FAILED = re.compile(r"^\[  FAILED  \] (\S+?),? ")
 _SEED = re.compile(r"IPCQ_TEST_SEED=(\d+)")
 _running = {}  # programs and their folders, to be ended and removed if this one is
 TEST_TIMEOUT_S = 120  # as in ./dev test, for each unit of IPCQ_TEST_SCALE
+KNOWN_TIMEOUT_S = 20   # of a test that is known to be short; others get a hundred times what they are known to take, if less
 
 
 @dataclass(frozen=True)
@@ -48,8 +49,11 @@ class Outcome:
     durations: dict = None  # of the tests that passed, in ms
 
 
-def run(suite, bin_folder, test_filter="", scale=1, timeout_s=TEST_TIMEOUT_S, seed="", fail_fast=True):
-    """Runs a suite's program in `bin_folder`. `timeout_s` is that of one test (of all, without googletest)."""
+def run(suite, bin_folder, test_filter="", scale=1, timeout_s=TEST_TIMEOUT_S, seed="", fail_fast=True, known=None):
+    """Runs a suite's program in `bin_folder`. `timeout_s` is that of one test (of all, without googletest); of one whose
+    duration is `known`, in ms, it is less."""
+    def limit_s(test):
+        return min(timeout_s, max(KNOWN_TIMEOUT_S, known[test] / 10) if known and test in known else timeout_s) * scale
     command = [str(bin_folder / suite.target), *suite.options]
     if suite.gtest:
         command += ["--gtest_color=no", f"--gtest_filter={test_filter or '*'}"]
@@ -64,7 +68,7 @@ def run(suite, bin_folder, test_filter="", scale=1, timeout_s=TEST_TIMEOUT_S, se
                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True)
     _running[process] = scratch
     try:
-        outcome = _follow(process, suite, timeout_s * scale)
+        outcome = _follow(process, suite, limit_s)
     finally:
         _end_group(process)
         shutil.rmtree(scratch, ignore_errors=True)
@@ -93,11 +97,11 @@ def end_all():
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _follow(process, suite, timeout_s):
-    """Reads what the program says until it ends, or says nothing new for `timeout_s`."""
+def _follow(process, suite, limit_s):
+    """Reads what the program says until it ends, or says nothing new for what `limit_s` grants to the test it is in."""
     running, failed, seed, lines, durations = "", "", "", [], {}
     pending = b""
-    deadline = time.monotonic() + timeout_s
+    deadline = time.monotonic() + limit_s("")
     os.set_blocking(process.stdout.fileno(), False)
     with selectors.DefaultSelector() as selector:
         selector.register(process.stdout, selectors.EVENT_READ)
@@ -113,9 +117,9 @@ def _follow(process, suite, timeout_s):
                 for line in (part.decode(errors="replace") for part in whole):
                     lines.append(line)
                     if match := _RUN.match(line):
-                        running, deadline = match[1], time.monotonic() + timeout_s
+                        running, deadline = match[1], time.monotonic() + limit_s(match[1])
                     elif match := _OK.match(line):
-                        durations[match[1]], running = int(match[2]), ""
+                        durations[match[1]], running, deadline = int(match[2]), "", time.monotonic() + limit_s("")
                     elif (match := _FAILED.match(line)) and not failed:
                         failed = match[1]
                     if match := _SEED.search(line):
