@@ -2,9 +2,13 @@
 #include "core/verify.hpp"
 
 #include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
+#include <string_view>
 #include <thread>
 #include <vector>
 
@@ -12,6 +16,7 @@
 #include "core/lease.hpp"
 #include "core/recovery.hpp"
 #include "damaged_queue.hpp"
+#include "os/process.hpp"
 
 namespace ipcq::unit {
 namespace {
@@ -67,6 +72,28 @@ TEST_F(Verify, NotesWhatADeathLeavesAndFindsNothingAfterRecovery) {
   EXPECT_TRUE(core::abandon_claim_of(view(), producer_.owner));
   core::recover(view());
   EXPECT_EQ(verify(view()).size(), 0U) << ::testing::PrintToString(verify(view()));
+}
+
+TEST_F(Verify, NotesWhoIsDeadAndWhoLivesWithoutHisLifeLock) {
+  core::View judged = view();  // nobody holds a life lock of this file
+  struct stat info {};
+  ASSERT_EQ(::fstat(segment_.fd(), &info), 0);
+  judged.fd = segment_.fd();
+  judged.file = {info.st_dev, info.st_ino};
+  auto& endpoint = view().row(core::owner_row(consumer_));
+  const auto noted = [&](std::string_view invariant) {
+    return std::ranges::any_of(verify(judged), [&](const Finding& finding) {
+      return finding.recoverable && finding.invariant == invariant && finding.offset == offset_of(&endpoint.state);
+    });
+  };
+  const auto pid = static_cast<std::uint32_t>(::getpid());
+  endpoint.pid.store(pid);
+  endpoint.start_time.store(os::start_time(pid) + 1);  // his number was used again
+  EXPECT_TRUE(noted("row.dead")) << ::testing::PrintToString(verify(judged));
+  EXPECT_FALSE(noted("row.lost_life_lock"));
+  endpoint.start_time.store(os::start_time(pid));
+  EXPECT_TRUE(noted("row.lost_life_lock")) << ::testing::PrintToString(verify(judged));
+  EXPECT_FALSE(noted("row.dead"));
 }
 
 TEST_F(Verify, NotesAGroupWhoseRemovalIsNotFinished) {
