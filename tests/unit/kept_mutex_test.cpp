@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <tuple>
 
+#include "core/closing.hpp"
 #include "core/endpoints.hpp"
 #include "core/exclusive_consumer.hpp"
 #include "core/groups.hpp"
@@ -200,6 +201,24 @@ TEST_F(KeptMutexOfOne, leaves_who_leaves_meanwhile_to_be_found_dead) {
   EXPECT_EQ(row().owner.load(), consumer_.owner);
   core::leave_exclusive(view(), group_.row, consumer_);
   EXPECT_EQ(row().owner.load(), 0U);
+}
+
+TEST_F(KeptMutexOfOne, leaves_the_end_of_the_stream_to_the_next_who_comes) {
+  {
+    const Keeper keeper(producer_mutex());
+    core::close(view());
+    core::finish_close_as_owner(view(), producer_.owner);
+    EXPECT_EQ(core::closed_at(view()), core::kNoPosition);
+  }
+  core::finish_close_as_owner(view(), producer_.owner);
+  EXPECT_EQ(core::closed_at(view()), 0U);
+  {
+    const Keeper keeper(producer_mutex());
+    EXPECT_FALSE(core::reopen(view()));
+  }
+  EXPECT_TRUE(core::is_closed(view()));
+  EXPECT_TRUE(core::reopen(view()));
+  EXPECT_EQ(core::closed_at(view()), core::kNoPosition);
 }
 
 TEST_F(KeptMutexOfOne, refuses_a_successor) {
