@@ -86,7 +86,7 @@ class Mutant:
 # Mutants leave parameters, variables and helpers unused; the tree is built with warnings as errors.
 _QUIET = "".join(f'#pragma GCC diagnostic ignored "-W{name}"\n' for name in (
     "unused-variable", "unused-but-set-variable", "unused-parameter", "unused-function", "unused-value", "unused-label",
-    "unused-result", "empty-body", "type-limits", "maybe-uninitialized", "uninitialized", "return-type"))
+    "unused-result", "empty-body", "misleading-indentation", "type-limits", "maybe-uninitialized", "uninitialized", "return-type"))
 
 
 def mutated(mutant, sources):
