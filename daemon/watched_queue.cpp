@@ -38,6 +38,9 @@ WatchedQueue::WatchedQueue(const std::string& name, const std::string& directory
       has_policy_(settings.has_value()),
       watch_(name, {directory, {}}) {
   if (has_policy_) quotas_at_ = Time::min();
+  // Whoever recovered here and was killed may have freed a dead one's row and not yet given back what it held: of that no row
+  // tells.
+  recover_at_ = Time::min();
 }
 
 WatchedQueue::~WatchedQueue() {

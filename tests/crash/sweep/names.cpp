@@ -3,40 +3,27 @@
 #include <fcntl.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
-#include <signal.h>
 #include <sys/prctl.h>
-#include <sys/ptrace.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/uio.h>
-#include <sys/user.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <chrono>
 #include <cstddef>
-#include <cstdio>
 #include <filesystem>
 #include <fstream>
-#include <random>
 #include <stdexcept>
 #include <system_error>
 #include <vector>
 
 #include "api/names.hpp"
 #include "crash/sweep/messages.hpp"
+#include "crash/sweep/places.hpp"
 
 namespace ipcq::sweep {
 namespace {
-
-// A place to die: so many system calls after the beginning, and so many instructions after the last of these.
-struct Place {
-  std::uint64_t system_calls = 0;
-  std::uint64_t instructions = 0;
-};
 
 CreateOptions options_in(const std::string& directory) {
   CreateOptions options;
@@ -116,104 +103,6 @@ void make(const QueueAt& at, Naming what) {
   }
 }
 
-// In a process of its own, so that a child that forks later inherits no mapping.
-void in_a_process(const std::function<void()>& work, const char* what) {
-  const pid_t pid = ::fork();
-  if (pid == 0) {
-    try {
-      work();
-      ::_exit(0);
-    } catch (const std::exception& error) {
-      std::fprintf(stderr, "%s: %s\n", what, error.what());
-      ::_exit(1);
-    }
-  }
-  int status = 0;
-  if (pid < 0 || ::waitpid(pid, &status, 0) != pid || !WIFEXITED(status) || WEXITSTATUS(status) != 0)
-    throw std::runtime_error(std::string(what) + " failed");
-}
-
-// The shared pages of a queue's file as a traced process has them, named or not.
-class SharedPages {
- public:
-  SharedPages(pid_t pid, std::string directory) : pid_(pid), directory_(std::move(directory)) {}
-
-  void find() {
-    std::vector<Range> found;
-    std::ifstream maps("/proc/" + std::to_string(pid_) + "/maps");
-    for (std::string line; std::getline(maps, line);) {
-      unsigned long from = 0;
-      unsigned long to = 0;
-      char access[8] = {};
-      if (line.find(directory_) == std::string::npos) continue;
-      if (std::sscanf(line.c_str(), "%lx-%lx %7s", &from, &to, access) == 3 && access[1] == 'w')
-        found.push_back({from, to});
-    }
-    if (found == ranges_) return;
-    ranges_ = found;
-    (void)changed();
-  }
-  // Whether their bytes are others than at the last look.
-  bool changed() {
-    std::size_t size = 0;
-    for (const Range& range : ranges_) size += range.second - range.first;
-    next_.resize(size);
-    std::size_t at = 0;
-    for (const Range& range : ranges_) {
-      const iovec here{&next_[at], range.second - range.first};
-      const iovec there{reinterpret_cast<void*>(range.first), range.second - range.first};
-      if (::process_vm_readv(pid_, &here, 1, &there, 1, 0) != static_cast<ssize_t>(here.iov_len)) return false;
-      at += here.iov_len;
-    }
-    const bool differs = next_ != last_;
-    last_.swap(next_);
-    return differs;
-  }
-
- private:
-  using Range = std::pair<unsigned long, unsigned long>;
-  pid_t pid_;
-  std::string directory_;
-  std::vector<Range> ranges_;
-  Image last_;
-  Image next_;
-};
-
-bool before_system_call(pid_t pid) {
-  user_regs_struct registers{};
-  if (::ptrace(PTRACE_GETREGS, pid, nullptr, &registers) != 0) return false;
-  const long text = ::ptrace(PTRACE_PEEKTEXT, pid, registers.rip, nullptr);
-  return (text & 0xffff) == 0x050f;  // syscall
-}
-
-// Steps through it once: a place before each system call, after it, and after each store that changes shared memory.
-std::vector<Place> places_of(Tracee& child, const std::string& directory, std::uint64_t& instructions) {
-  std::vector<Place> places{{0, 0}};
-  SharedPages pages(child.pid(), directory);
-  Place now_at;
-  for (bool more = true; more; ++instructions) {
-    const bool call = before_system_call(child.pid());
-    if (call && (places.back().system_calls != now_at.system_calls || places.back().instructions != now_at.instructions))
-      places.push_back(now_at);
-    more = child.step();
-    now_at = call ? Place{now_at.system_calls + 1, 0} : Place{now_at.system_calls, now_at.instructions + 1};
-    if (call) pages.find();
-    if ((call || pages.changed()) && more) places.push_back(now_at);
-  }
-  if (!child.failure().empty()) throw std::runtime_error(child.failure());
-  return places;
-}
-
-void go_to(Tracee& child, const Place& place) {
-  // Each system call stops at its entry and at its exit.
-  for (std::uint64_t stops = 0; stops < 2 * place.system_calls; ++stops) {
-    if (!child.step_to_system_call()) return;
-  }
-  for (std::uint64_t i = 0; i < place.instructions; ++i) {
-    if (!child.step()) return;
-  }
-}
-
 // No file is left but the queue's; where it has a name from the beginning, that one, until it is the queue's.
 void check_directory(const std::string& directory, Naming what) {
   std::size_t named = 0;
@@ -288,11 +177,7 @@ Row sweep_naming(const std::string& parent, Naming what, const Sampling& samplin
   const std::vector<Place> places = places_of(first, at.directory, row.instructions);
   first.kill();
 
-  std::mt19937_64 random(sampling.seed);
-  std::vector<Place> chosen = places;
-  std::shuffle(chosen.begin(), chosen.end(), random);
-  if (sampling.points != 0 && chosen.size() > sampling.points) chosen.resize(sampling.points);
-  for (const Place& place : chosen) {
+  for (const Place& place : chosen(places, sampling.points, sampling.seed)) {
     fresh();
     Tracee victim(prepare);
     go_to(victim, place);
@@ -301,10 +186,7 @@ Row sweep_naming(const std::string& parent, Naming what, const Sampling& samplin
     ++row.points;
     ++row.kills;
     try {
-      in_a_process([&] { check(at, what, returned); },
-                   (std::string(name_of(what)) + ", killed after " + std::to_string(place.system_calls) +
-                    " system calls and " + std::to_string(place.instructions) + " instructions")
-                       .c_str());
+      in_a_process([&] { check(at, what, returned); }, std::string(name_of(what)) + ", killed after " + text(place));
       row.count(Verdict::ok);
     } catch (const std::exception& error) {
       row.count(Verdict::wrong);
