@@ -152,6 +152,27 @@ TEST_F(RepairOfALedger, a_drop_that_took_place_is_counted) {
   EXPECT_EQ(row().dropped_messages.load(), 1U);
 }
 
+// ---- entries that contradict each other
+
+TEST_F(RepairOfALedger, what_is_not_finished_is_not_lost_to_a_finished_entry_of_the_same_begin) {
+  write(0, {0, kRecord, EntryState::redeliverable, 2, 0});
+  write(1, {0, 2 * kRecord, EntryState::done, 1, 0});
+  index_first(2);
+  EXPECT_TRUE(mended(repair(), "ledger.tiles", word_offset(1), "it comes again"));
+  EXPECT_EQ(drain(group_), messages(0, kMessages - 1));
+}
+
+TEST_F(RepairOfALedger, what_is_not_finished_is_not_lost_to_finished_entries_that_begin_inside_of_it) {
+  write(0, {0, 4 * kRecord, EntryState::redeliverable, 2, 0});
+  write(1, {kRecord, 2 * kRecord, EntryState::done, 1, 0});
+  write(2, {3 * kRecord, 5 * kRecord, EntryState::done, 1, 0});
+  index_first(3);
+  const std::vector<RepairStep> steps = repair();
+  EXPECT_TRUE(mended(steps, "ledger.tiles", word_offset(1), "it comes again"));
+  EXPECT_TRUE(mended(steps, "ledger.tiles", word_offset(2), "it comes again"));
+  EXPECT_EQ(drain(group_), messages(0, kMessages - 1));
+}
+
 // ---- what is parked, in queues that park nothing
 
 void expect_unparked(const Shape& shape, const char* text) {

@@ -1,7 +1,7 @@
 // A group's ledger, from whatever stands in its entries.
 //
 // An entry is believed if its state is one, and its range is one of whole records before the end of what is claimed. Where
-// entries overlap, the later begin wins, as after a death. What lies between what is retired and the last range and is in
+// entries overlap, the later begin wins, as after a death; but what one has not finished no other has, so that nothing is lost. What lies between what is retired and the last range and is in
 // no entry that can be believed was handed out once, and nobody knows how that ended: it is delivered again.
 #include <algorithm>
 #include <iterator>
@@ -121,6 +121,7 @@ class LedgerMender {
   void tile() {
     std::sort(kept_.begin(), kept_.end(),
               [](const Kept& a, const Kept& b) { return a.begin != b.begin ? a.begin < b.begin : a.end < b.end; });
+    doubt_what_was_finished_in_part();
     std::uint64_t at = row_.retired.load(std::memory_order_relaxed);
     for (std::size_t k = 0; k < kept_.size(); ++k) {
       Kept kept = kept_[k];
@@ -138,6 +139,23 @@ class LedgerMender {
       end_with_a_message(kept);
       at = kept.end;
       tiles_.push_back(kept);
+    }
+  }
+
+  // In order of begin. No death leaves a finished range that begins inside of an unfinished one.
+  void doubt_what_was_finished_in_part() {
+    const std::uint64_t retired = row_.retired.load(std::memory_order_relaxed);
+    std::uint64_t unfinished_to = 0;
+    for (Kept& kept : kept_) {
+      if (word_state(kept.word) == EntryState::done) {
+        if (kept.begin >= unfinished_to || kept.end <= retired) continue;
+        work_.mended("ledger.tiles", work_.offset_of(&entry(kept.entry).word),
+                     name_ + ", entry " + number(kept.entry) + ": " + range(kept.begin, kept.end) +
+                         " was finished, but begins in what another entry has not: it comes again");
+        kept.word =
+            make_word(EntryState::redeliverable, std::max(1U, word_deliveries(kept.word)), word_sequence(kept.word), 0);
+      }
+      unfinished_to = std::max(unfinished_to, kept.end);
     }
   }
 
