@@ -1,8 +1,9 @@
 // A group's ledger, from whatever stands in its entries.
 //
 // An entry is believed if its state is one, and its range is one of whole records before the end of what is claimed. Where
-// entries overlap, the later begin wins, as after a death; but what one has not finished no other has, so that nothing is lost. What lies between what is retired and the last range and is in
-// no entry that can be believed was handed out once, and nobody knows how that ended: it is delivered again.
+// entries overlap, the later begin wins, as after a death; but what one entry has not finished no other has, so that nothing
+// is lost. What lies between what is retired and the last range and is in no entry that can be believed was handed out
+// once, and nobody knows how that ended: it is delivered again.
 #include <algorithm>
 #include <iterator>
 #include <string>

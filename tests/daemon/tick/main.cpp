@@ -14,6 +14,7 @@
 #include <random>
 #include <stdexcept>
 #include <string>
+#include <system_error>
 #include <vector>
 
 #include "crash/sweep/places.hpp"
@@ -39,6 +40,19 @@ sweep::Prepare tick_of(const Scene& scene, const Scene& warm) {
     };
   };
 }
+
+struct Scratch {
+  Scratch() {
+    if (::mkdtemp(path.data()) == nullptr) throw std::runtime_error("no directory in /dev/shm");
+  }
+  ~Scratch() {
+    std::error_code ignored;
+    std::filesystem::remove_all(path, ignored);
+  }
+  Scratch(const Scratch&) = delete;
+  Scratch& operator=(const Scratch&) = delete;
+  std::string path = "/dev/shm/ipcqd-tick.XXXXXX";
+};
 
 // Where to die: there, or behind the first store from there on.
 struct Target {
@@ -89,8 +103,8 @@ int run(std::uint64_t points, std::uint64_t seed) {
     std::printf("processes cannot be stepped here: %s\n", why_not.c_str());
     return 77;
   }
-  std::string scratch = "/dev/shm/ipcqd-tick.XXXXXX";
-  if (::mkdtemp(scratch.data()) == nullptr) throw std::runtime_error("no directory in /dev/shm");
+  const Scratch directory;
+  const std::string& scratch = directory.path;
   std::mt19937_64 random(seed);
   const std::vector<Target> targets = targets_of(scratch, points, random);
   std::size_t tried = 0;
@@ -115,7 +129,6 @@ int run(std::uint64_t points, std::uint64_t seed) {
     }
     ++tried;
   }
-  std::filesystem::remove_all(scratch);
   std::printf("killed at %zu places of a tick, %zu wrong (seed %llu)\n", tried, wrong,
               static_cast<unsigned long long>(seed));
   return wrong == 0 && tried != 0 ? 0 : 1;
