@@ -280,8 +280,9 @@ void Watchdog::run(const ServiceManager& manager) {
       if (data == kEvents) read_events(now);
       if ((data & Processes::kTag) == 0) continue;
       const auto pid = static_cast<std::uint32_t>(data);
+      const std::string text = processes_.text(pid);  // whom it meant is not known any more once it has ended
       for (const std::string& name : processes_.ended(pid)) {
-        if (const auto at = queues_.find(name); at != queues_.end()) at->second->process_ended(pid, now);
+        if (const auto at = queues_.find(name); at != queues_.end()) at->second->process_ended(pid, text, now);
       }
     }
     if (now >= tick_at || scan_soon_) {

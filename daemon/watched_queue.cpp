@@ -88,7 +88,7 @@ void WatchedQueue::look(Time now) {
   for (const Attached& each : before) {
     if (!is_here(each.pid)) processes_.leave(each.pid, name_);
   }
-  for (auto pid = ended_.begin(); pid != ended_.end();) pid = is_here(*pid) ? std::next(pid) : ended_.erase(pid);
+  for (auto pid = ended_.begin(); pid != ended_.end();) pid = is_here(pid->first) ? std::next(pid) : ended_.erase(pid);
   if (attached_.empty()) lost_lock_.clear();
   if (watch_.lifetime() == Lifetime::ephemeral && attached_.empty() && (!before.empty() || dead)) clean_at_ = now;
   if (watch_.removed() && clean_at_ == kNever) clean_at_ = now + seconds(1);  // unless its remover ends it by then
@@ -109,8 +109,8 @@ void WatchedQueue::opened(Time now) {
   look_at_ = std::min(look_at_, now + kFirstLook);
 }
 
-void WatchedQueue::process_ended(std::uint32_t pid, Time now) {
-  ended_.insert(pid);
+void WatchedQueue::process_ended(std::uint32_t pid, const std::string& text, Time now) {
+  ended_[pid] = text;
   look(now);
   // Its lock may outlive it for a moment (or for long: a child made by raw clone keeps it).
   if (ended_.count(pid) != 0 && recover_at_ == kNever) recover_at_ = now + kBackoffMin;
@@ -203,7 +203,10 @@ std::string WatchedQueue::dead_text() const {
     if (watch_.life(each) == Life::dead) pids.insert(each.pid);
   }
   std::string text;
-  for (const std::uint32_t pid : pids) text += (text.empty() ? "" : ", ") + processes_.text(pid);
+  for (const std::uint32_t pid : pids) {
+    const auto ended = ended_.find(pid);
+    text += (text.empty() ? "" : ", ") + (ended != ended_.end() ? ended->second : processes_.text(pid));
+  }
   return text;
 }
 

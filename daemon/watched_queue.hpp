@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstdint>
 #include <ipcq/watch.hpp>
+#include <map>
 #include <optional>
 #include <set>
 #include <string>
@@ -37,8 +38,8 @@ class WatchedQueue {
   void look(Time now);
   /// Somebody opened the file: looks now, and a few times more, since attaching takes its time.
   void opened(Time now);
-  /// A process that was attached has ended.
-  void process_ended(std::uint32_t pid, Time now);
+  /// A process that was attached has ended; `text` is what messages call it.
+  void process_ended(std::uint32_t pid, const std::string& text, Time now);
   /// What events may have missed: as look(), and a queue that was drained by somebody who came and went is cleaned.
   void tick(Time now);
   void apply(const Settings& settings, Time now);
@@ -63,8 +64,8 @@ class WatchedQueue {
   bool has_policy_;
   Watch watch_;
   std::vector<Attached> attached_;
-  std::set<std::uint32_t> ended_;      // pids that ended and have a row here still
-  std::set<std::uint64_t> lost_lock_;  // rows and incarnations, reported
+  std::map<std::uint32_t, std::string> ended_;  // pids that ended and have a row here still, with their texts
+  std::set<std::uint64_t> lost_lock_;           // rows and incarnations, reported
   Time look_at_ = kNever;
   int looks_left_ = 0;
   Time recover_at_ = kNever;

@@ -14,7 +14,7 @@ import time
 import unittest
 from pathlib import Path
 
-SECONDS = 120  # no step of a test takes a tenth of it on an idle machine; more is a hang
+SECONDS = 50  # no step of a test takes a tenth of it on an idle machine; more is a hang, and says so before ctest ends it
 SOURCE = Path(__file__).resolve().parents[2]
 
 # Exit codes, as docs/command-line.md promises them.

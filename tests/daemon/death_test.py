@@ -32,10 +32,21 @@ class DeathTest(DaemonTest):
         self.create("q")
         self.fill("q")
         holder = self.holder_of_a_lease("q")
+        daemon.wait_until_it_follows(holder)
         self.end(holder)
         self.assert_recovered("q")
         self.assertEqual(self.group("q")["leases"][0]["state"], "redeliverable")
         daemon.wait_for_message(f"q: pid {holder.pid} (ipcq) died: 1 row freed, 1 lease given back")
+
+    def test_one_that_dies_before_it_was_looked_at_is_recovered(self):
+        daemon = self.daemon()
+        self.create("q")
+        self.fill("q")
+        holder = self.holder_of_a_lease("q")
+        self.end(holder)
+        daemon.wait_for_message(f"q: pid {holder.pid} ")  # with its command, if ipcqd was quick
+        daemon.wait_for_message(" died: 1 row freed, 1 lease given back")
+        self.assert_recovered("q")
 
     def test_an_open_claim_is_skipped_and_what_is_behind_it_comes(self):
         self.create("q", "--overflow", "drop-oldest")

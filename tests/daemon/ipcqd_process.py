@@ -63,6 +63,18 @@ class Ipcqd:
     def exit_code(self):
         return self.process.wait(timeout=SECONDS)
 
+    def wait_until_it_follows(self, process):
+        """Until it has a descriptor of that process, and so knows its command: who dies earlier is a mere number to it."""
+        def follows():
+            for path in Path(f"/proc/{self.pid}/fdinfo").iterdir():
+                try:
+                    if f"\nPid:\t{process.pid}\n" in path.read_text():
+                        return True
+                except FileNotFoundError:
+                    pass  # closed since it was listed
+            return False
+        self.test.wait_until(follows, f"ipcqd to follow process {process.pid}")
+
     def messages(self):
         return self.log.read_text(errors="replace")
 
