@@ -37,7 +37,8 @@ constexpr const char* kHelp =
 
 A child is stepped through each operation and dies, or stops, at instruction k; others go on, and must find every
 committed message, no other, in order. Modes: R killed, a survivor recovers; A killed, survivors attach to the row of
-the dead; C killed, consumers only; P stopped, others work, it goes on; Q stopped, others work, it is killed.
+the dead; C killed, consumers only; P stopped, others work, it goes on; Q stopped, others work, it is killed. P and Q stop where
+somebody else could tell: at each instruction that touches shared memory, and at each system call.
 Every state of the segment is kept and given to R, A and C; of the instructions, some die for real.
 With depth 2 whoever recovers dies at every instruction too, with depth 3 whoever recovers from that.
 

@@ -9,6 +9,8 @@
 #include <random>
 #include <stdexcept>
 
+#include "crash/sweep/touches.hpp"
+
 namespace ipcq::sweep {
 namespace {
 
@@ -32,6 +34,12 @@ Sampling of_states(const std::vector<State>& states, Sampling sampling) {
   std::uint64_t number = 0;
   while (number + 1 < states.size() && states[number + 1].first <= *sampling.at) ++number;
   sampling.at = number;
+  return sampling;
+}
+
+// The one instruction that is wanted is the only place.
+Sampling of_places(Sampling sampling) {
+  if (sampling.at) sampling.at = 0;
   return sampling;
 }
 
@@ -214,13 +222,13 @@ Row Bench::sweep_stopped(Mode mode, const Sampling& sampling) {
   std::mt19937_64 random(sampling.seed + number_);
   const std::unique_ptr<Tracee> first = child();
   path_ = {};
-  do {
-    path_.add(first->address());
-  } while (first->step());
+  std::vector<std::uint64_t> places = touches_of(*first, queue_.directory, path_);
   row.instructions = path_.size();
-  if (!first->failure().empty()) throw std::runtime_error(first->failure());
   first->kill();
-  for (const std::uint64_t at : sample(row.instructions + 1, sampling, random)) {
+  places.push_back(row.instructions);  // behind the last
+  if (sampling.at) places = {std::min(*sampling.at, row.instructions)};
+  for (const std::uint64_t number : sample(places.size(), of_places(sampling), random)) {
+    const std::uint64_t at = places[number];
     const std::unique_ptr<Tracee> stopped = child_at(at);
     ++row.points;
     ++row.kills;

@@ -80,23 +80,32 @@ std::string Tracee::failure() const {
   return progress_->phase.load() == Progress::Phase::failed ? std::string(progress_->error) : std::string();
 }
 
-bool Tracee::resume(int request) {
+Tracee::Tried Tracee::resume_to_any_signal(int request) {
   for (;;) {
-    if (::ptrace(static_cast<__ptrace_request>(request), pid_, nullptr, nullptr) != 0) return false;
+    if (::ptrace(static_cast<__ptrace_request>(request), pid_, nullptr, nullptr) != 0) return Tried::done;
     int status = 0;
-    if (::waitpid(pid_, &status, 0) != pid_) return false;
+    if (::waitpid(pid_, &status, 0) != pid_) return Tried::done;
     if (!WIFSTOPPED(status)) break;
-    if (WSTOPSIG(status) == SIGTRAP) return !done();
-    if (of_a_pause(WSTOPSIG(status))) continue;
-    say(*progress_, ("the child got signal " + std::to_string(WSTOPSIG(status))).c_str());
-    kill();
-    return false;
+    if (WSTOPSIG(status) == SIGTRAP) return done() ? Tried::done : Tried::stepped;
+    if (!of_a_pause(WSTOPSIG(status))) return Tried::signalled;
   }
   pid_ = -1;
-  return false;
+  return Tried::done;
+}
+
+bool Tracee::resume(int request) {
+  const Tried tried = resume_to_any_signal(request);
+  if (tried == Tried::signalled) {
+    siginfo_t info{};
+    (void)::ptrace(PTRACE_GETSIGINFO, pid_, nullptr, &info);
+    say(*progress_, ("the child got signal " + std::to_string(info.si_signo)).c_str());
+    kill();
+  }
+  return tried == Tried::stepped;
 }
 
 bool Tracee::step() { return resume(PTRACE_SINGLESTEP); }
+Tracee::Tried Tracee::try_step() { return resume_to_any_signal(PTRACE_SINGLESTEP); }
 
 std::uintptr_t Tracee::address() const {
   errno = 0;

@@ -41,6 +41,10 @@ class Tracee {
 
   /// One instruction. False: the operation is done.
   bool step();
+  /// The same, but an instruction that brings a signal (whatever of its is wanted) is left where it is, the signal not
+  /// delivered, for the caller to look at.
+  enum class Tried { stepped, done, signalled };
+  Tried try_step();
   /// Where it stands.
   [[nodiscard]] std::uintptr_t address() const;
   /// Runs until it has come to this address so many times more, by a breakpoint of the processor. False: the operation is
@@ -55,6 +59,7 @@ class Tracee {
 
  private:
   [[nodiscard]] bool resume(int request);
+  [[nodiscard]] Tried resume_to_any_signal(int request);
   [[nodiscard]] bool set_breakpoint(std::uintptr_t address, bool on);
 
   struct Unmap {
