@@ -57,7 +57,7 @@ With depth 2 whoever recovers dies at every instruction too, with depth 3 whoeve
   --list            operations
 )";
 
-// Of an operation that is stopped at each instruction: most of that is waiting for what the stopped one holds.
+// Of an operation that is stopped wherever somebody could tell: most of that is waiting for what the stopped one holds.
 constexpr std::uint64_t kSlices = 4;
 
 struct Options {

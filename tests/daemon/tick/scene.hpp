@@ -51,6 +51,7 @@ class Load {
   struct Shared {
     std::atomic<std::uint32_t> attached{0};
     std::atomic<bool> go{false};
+    std::atomic<bool> watchdog_dead{false};
     std::atomic<bool> stop{false};
     std::atomic<bool> sent_all{false};
     std::atomic<std::uint64_t> sent{0};
