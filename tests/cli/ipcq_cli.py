@@ -184,15 +184,16 @@ class CliTest(unittest.TestCase):
         if os.geteuid() != 0:
             self.skipTest("only root can act as another user")
 
-    def as_other_user(self):
-        """Options for start() that run ipcq as another user; skips where that user cannot reach the program."""
+    def as_other_user(self, uid=OTHER_UID, groups=()):
+        """Options for start() that run ipcq as another user, who is also in these groups; skips where that user cannot
+        reach the program."""
         self.need_root()
 
         def become():
             default_signals()
-            os.setgroups([])
-            os.setgid(OTHER_UID)
-            os.setuid(OTHER_UID)
+            os.setgroups(groups)
+            os.setgid(uid)
+            os.setuid(uid)
 
         try:
             subprocess.run([program(), "--version"], preexec_fn=become, check=True, stdout=subprocess.DEVNULL,

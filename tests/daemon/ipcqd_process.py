@@ -9,7 +9,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "cli"))
 
-from ipcq_cli import (DONE, NOTHING, OTHER_UID, SECONDS, SOURCE, CliTest, default_signals, lines,  # noqa: E402, F401
+from ipcq_cli import (DONE, NOTHING, OTHER_UID, PERMISSION, SECONDS, SOURCE, CliTest, default_signals, lines,  # noqa: E402, F401
                       main, program)
 
 STOPPED, ERROR, BAD_CONFIG, ANOTHER = 0, 1, 2, 8
