@@ -110,6 +110,18 @@ class UsersTest(DaemonTest):
         daemon.wait_for_message(f"annes: pid {process.pid} ")
         self.assertEqual(daemon.stop(), DONE)
 
+    def test_a_queue_of_its_own_user_that_it_may_not_open_is_named_and_the_others_are_watched(self):
+        os.chmod(self.directory, 0o1777)
+        for name in ("shut", "annes"):
+            self.fill_of(self.anne, name)
+        self.queue_file("shut").chmod(0)
+        daemon = self.daemon(**self.anne)
+        daemon.wait_for_message("not watched: ")
+        self.assertIn("/ipcq.shut", daemon.messages())
+        self.dies_in(self.anne, "annes")
+        daemon.wait_for_message("1 lease given back")
+        self.assertEqual(daemon.messages().count("not watched: "), 1)
+
 
 if __name__ == "__main__":
     main()
