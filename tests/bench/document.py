@@ -43,7 +43,7 @@ on this machine; run it on yours, for figures differ more between machines than 
   what one claim sends; *one by one* is a batch of one. Consumers take up to 256 messages a lease unless a row says otherwise.
 - Latency histograms and time stamps are on, as by default, unless a row says otherwise.
 
-[tests/bench/README.md](../tests/bench/README.md) has the rest.
+[tests/bench/README.md](../tests/bench/README.md) has the rest; what more processors would change, [scaling](scaling.md).
 """
 
 PEERS_TEXT = """The same loops, checks and placement probes. Each system is used as its documentation shows first, with its own
