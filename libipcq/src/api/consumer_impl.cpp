@@ -262,6 +262,7 @@ void ConsumerImpl::wait_for_lease(const core::LeaseRequest& asked, const Deadlin
     return nothing_yet(taken.step);
   };
   bool slept = false;
+  bool stirred = true;
   for (;;) {
     std::int64_t now = deadline.is_now() ? 0 : os::monotonic_ns();
     if (endpoint_.cancelled()) return;
@@ -272,7 +273,7 @@ void ConsumerImpl::wait_for_lease(const core::LeaseRequest& asked, const Deadlin
       again();
       return;
     }
-    const std::int64_t spin_until = endpoint_.spin_until(now, deadline_ns);
+    const std::int64_t spin_until = endpoint_.spin_until(now, deadline_ns, stirred);
     for (std::uint32_t looks = 1; now < spin_until; ++looks) {
       if (looks > kHotLooks) __builtin_ia32_pause();
       const std::uint64_t head = core::peek_head(view, taken.stop);
@@ -294,7 +295,7 @@ void ConsumerImpl::wait_for_lease(const core::LeaseRequest& asked, const Deadlin
     // An ack publishes no data, so whoever waits for a ledger entry looks again every millisecond.
     const bool for_entry = taken.step == core::LeaseStep::too_many_leases;
     const std::int64_t look_ns = for_entry ? os::monotonic_ns() + kEntryLook_ns : os::kNoDeadline;
-    endpoint_.sleep_once(side.data, armed, deadline_ns, look_ns);
+    stirred = endpoint_.sleep_once(side.data, armed, deadline_ns, look_ns);
     if (!again()) return;
   }
 }

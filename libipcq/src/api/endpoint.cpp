@@ -115,10 +115,11 @@ void Endpoint::backstop() noexcept {
   core::recover(view_);
 }
 
-void Endpoint::sleep_once(layout::AtomicU32& event, std::uint32_t armed, std::int64_t deadline_ns,
+bool Endpoint::sleep_once(layout::AtomicU32& event, std::uint32_t armed, std::int64_t deadline_ns,
                           std::int64_t look_ns) noexcept {
-  core::sleep(event, armed, std::min({deadline_ns, looked_ns_ + kBackstop_ns, look_ns}));
+  const bool woken = core::sleep(event, armed, std::min({deadline_ns, looked_ns_ + kBackstop_ns, look_ns}));
   look_if_due(os::monotonic_ns());
+  return woken;
 }
 
 void Endpoint::look_if_due(std::int64_t now_ns) noexcept {
@@ -127,11 +128,12 @@ void Endpoint::look_if_due(std::int64_t now_ns) noexcept {
   backstop();
 }
 
-std::int64_t Endpoint::spin_until(std::int64_t now_ns, std::int64_t deadline_ns) const noexcept {
+std::int64_t Endpoint::spin_until(std::int64_t now_ns, std::int64_t deadline_ns, bool stirred) const noexcept {
   switch (wait_) {
     case WaitStrategy::spin:
       return deadline_ns;
     case WaitStrategy::adaptive:
+      if (!stirred) return now_ns;
       return now_ns + kAdaptiveSpin_ns < deadline_ns ? now_ns + kAdaptiveSpin_ns : deadline_ns;
     case WaitStrategy::sleep:
       break;

@@ -69,12 +69,12 @@ class Endpoint {
 
   /// Sleeps on `event`, whose armed value is `armed`, until a wake, the deadline or the backstop, at which it looks for
   /// the dead and after its own life lock.
-  /// At most until `look_ns`, which delays no backstop.
-  void sleep_once(layout::AtomicU32& event, std::uint32_t armed, std::int64_t deadline_ns,
+  /// At most until `look_ns`, which delays no backstop. True: somebody woke it; false: it was time.
+  bool sleep_once(layout::AtomicU32& event, std::uint32_t armed, std::int64_t deadline_ns,
                   std::int64_t look_ns = os::kNoDeadline) noexcept;
-  void sleep_once(layout::EventLine& event, std::uint32_t armed, std::int64_t deadline_ns,
+  bool sleep_once(layout::EventLine& event, std::uint32_t armed, std::int64_t deadline_ns,
                   std::int64_t look_ns = os::kNoDeadline) noexcept {
-    sleep_once(event.word, armed, deadline_ns, look_ns);
+    return sleep_once(event.word, armed, deadline_ns, look_ns);
   }
   /// The look for the dead, if the last one of this endpoint is a backstop ago: for every call that found nothing, however
   /// short it waits.
@@ -86,8 +86,9 @@ class Endpoint {
     looked_ns_ = now_ns;
     backstop();
   }
-  /// Up to when a call that began at `now_ns` spins.
-  [[nodiscard]] std::int64_t spin_until(std::int64_t now_ns, std::int64_t deadline_ns) const noexcept;
+  /// Up to when a call spins from `now_ns` on. `stirred`: it has just begun, or was woken; else its last sleep ended by
+  /// itself, and to spin would be most of what it costs to wait long for something rare.
+  [[nodiscard]] std::int64_t spin_until(std::int64_t now_ns, std::int64_t deadline_ns, bool stirred) const noexcept;
   [[nodiscard]] WaitStrategy strategy() const noexcept { return wait_; }
 
  private:

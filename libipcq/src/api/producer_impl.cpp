@@ -164,6 +164,7 @@ Outcome ProducerImpl::wait_for_room(std::uint64_t need, CallDeadline& deadline, 
   Outcome outcome = core::claim(view, state_, need, 0, taken);
   const std::int64_t deadline_ns = deadline.is_now() ? 0 : deadline.ns();
   bool slept = false;
+  bool stirred = true;
   while (outcome == Outcome::full || outcome == Outcome::blocked) {
     if (endpoint_.cancelled()) return Outcome::cancelled;
     if (outcome == Outcome::full && freed.rejects) return Outcome::full;
@@ -179,7 +180,7 @@ Outcome ProducerImpl::wait_for_room(std::uint64_t need, CallDeadline& deadline, 
     }
 
     // Spin: acks do not retire by themselves, so a look now and then must.
-    const std::int64_t spin_until = endpoint_.spin_until(now, deadline_ns);
+    const std::int64_t spin_until = endpoint_.spin_until(now, deadline_ns, stirred);
     for (std::uint32_t looks = 1; now < spin_until; ++looks) {
       __builtin_ia32_pause();
       if (looks % kLooksPerTry == 0) {
@@ -202,7 +203,7 @@ Outcome ProducerImpl::wait_for_room(std::uint64_t need, CallDeadline& deadline, 
       const std::int64_t before = os::monotonic_ns();
       if (!slept) core::add(endpoint_.counters().waits, 1);
       slept = true;
-      endpoint_.sleep_once(side.space, armed, deadline_ns);
+      stirred = endpoint_.sleep_once(side.space, armed, deadline_ns);
       core::add(endpoint_.counters().wait_ns, static_cast<std::uint64_t>(os::monotonic_ns() - before));
       freed = free_room(claimed_to());
       outcome = core::claim(view, state_, need, 0, taken);

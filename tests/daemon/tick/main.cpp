@@ -138,6 +138,7 @@ int run(std::uint64_t points, std::uint64_t seed) {
 }  // namespace ipcq::daemon::tick
 
 int main(int count, char** arguments) {
+  std::setvbuf(stdout, nullptr, _IOLBF, 0);  // all places are some 20 minutes: what is wrong is told at once
   std::uint64_t points = 0;
   const char* given = std::getenv("IPCQ_TEST_SEED");
   std::uint64_t seed =
