@@ -96,6 +96,59 @@ TEST_F(GroupRows, IsNotAddedWhileAMemberOfTheRowsLastGroupIsInItsMutex) {
   member.join();
 }
 
+TEST_F(GroupRows, OfTheRowsLastGroupNothingIsLeftInTheNextOne) {
+  const std::uint32_t next = default_.row + 1;
+  auto& free = view().group(next);
+  for (std::uint32_t i = 0; i < view().ledger_entries; ++i)
+    view().entries(next)[i].word.store(core::make_word(EntryState::done, 2, 7, 0));
+  free.leased_to.store(4'096);
+  free.again_to.store(4'096);
+  const GroupId id = segment_.add_group({.name = "next"});
+  ASSERT_EQ(id.row, next);
+  for (std::uint32_t i = 0; i < view().ledger_entries; ++i) {
+    EXPECT_EQ(core::word_state(view().entries(next)[i].word.load()), EntryState::free) << "entry " << i;
+    EXPECT_EQ(core::word_sequence(view().entries(next)[i].word.load()), 7U) << "an old handle's word would be this one";
+  }
+  EXPECT_EQ(free.leased_to.load(), free.retired.load());
+  EXPECT_EQ(free.again_to.load(), free.retired.load());
+}
+
+TEST_F(GroupRows, ARemovalThatWasBrokenOffLeavesRoomForTheNext) {
+  for (const char* name : {"a", "b", "c"}) segment_.add_group({.name = name});        // all there are
+  row(default_).state.store(static_cast<std::uint32_t>(layout::GroupState::marked));  // and its remover died
+  GroupId id;
+  EXPECT_EQ(core::add_group(view(), {.name = "default"}, id), AddGroup::ok);
+  EXPECT_EQ(id.row, default_.row);
+  EXPECT_NE(id.incarnation, default_.incarnation);
+}
+
+TEST_F(GroupRows, IsAddedInAnotherRowIfThisOneIsTakenMeanwhile) {
+  GroupId id;
+  std::atomic<bool> inside{false};
+  std::thread other([&] {
+    auto& free = view().group(default_.row + 1);
+    ASSERT_EQ(free.mutex.lock(os::kNoDeadline), os::LockResult::clean);
+    inside.store(true);
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    free.incarnation.fetch_add(1);
+    free.state.store(static_cast<std::uint32_t>(layout::GroupState::active));
+    free.mutex.unlock();
+  });
+  while (!inside.load()) std::this_thread::yield();
+  EXPECT_EQ(core::add_group(view(), {.name = "next"}, id), AddGroup::ok);
+  EXPECT_EQ(id.row, default_.row + 2);
+  other.join();
+}
+
+TEST_F(GroupRows, RemovingOneWakesWhoWaitsForItsRoomAndWhoWaitsForItsMessages) {
+  const GroupId other = segment_.add_group({.name = "other"});
+  core::arm(view().side().space);
+  core::arm(view().side().data);
+  EXPECT_EQ(remove(other), RemoveGroup::ok);
+  EXPECT_FALSE(core::somebody_waits(view().side().space));
+  EXPECT_FALSE(core::somebody_waits(view().side().data));
+}
+
 TEST_F(GroupRows, TheLastGroupStays) {
   EXPECT_EQ(remove(default_, true), RemoveGroup::last);
   EXPECT_TRUE(core::group_is(view(), default_.row, default_.incarnation));
