@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "core/closing.hpp"
+#include "core/event_count.hpp"
 #include "fixture.hpp"
 
 namespace ipcq::unit {
@@ -51,6 +52,28 @@ class ExclusiveConsumer : public ::testing::Test {
   core::ProducerState producer_ = segment_.producer(0);
   core::ExclusiveState first_ = consumer(1);
 };
+
+TEST_F(ExclusiveConsumer, AnAckWakesWhoWaitsForRoom) {
+  send(1);
+  const LeaseTaken taken = lease(first_, true);
+  core::arm(view().side().space);
+  ASSERT_EQ(ack(first_, taken), Outcome::ok);
+  EXPECT_FALSE(core::somebody_waits(view().side().space));
+}
+
+TEST_F(ExclusiveConsumer, TheRoomOfWhatWasSkippedIsFreedAndToldOfWhenNothingIsOpenBeforeIt) {
+  send(1);
+  const LeaseTaken open = lease(first_, true);
+  abort_claims(2);
+  core::arm(view().side().space);
+  EXPECT_EQ(lease(first_, false).step, LeaseStep::nothing);
+  EXPECT_EQ(row().retired.load(), 0U) << "the lease before it is open";
+  ASSERT_EQ(ack(first_, open), Outcome::ok);
+  core::arm(view().side().space);
+  EXPECT_EQ(lease(first_, true).step, LeaseStep::nothing);
+  EXPECT_EQ(row().retired.load(), segment_.claim_position());
+  EXPECT_FALSE(core::somebody_waits(view().side().space));
+}
 
 TEST_F(ExclusiveConsumer, LeasesFollowEachOtherAndAnAckMovesRetired) {
   send(4);

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "core/event_count.hpp"
 #include "core/lease.hpp"
 #include "core/ring.hpp"
 #include "fixture.hpp"
@@ -34,6 +35,14 @@ class ARangeThatComesAgain : public LedgerBench {
   core::ProducerState producer_;
   Owner consumer_;
 };
+
+TEST_F(ARangeThatComesAgain, WakesWhoWaitsForMessagesWhenItIsGivenBack) {
+  send(1);
+  const LeaseTaken taken = lease(1);
+  core::arm(view().side().data);
+  requeue(taken);
+  EXPECT_FALSE(core::somebody_waits(view().side().data));
+}
 
 TEST_F(ARangeThatComesAgain, IsHandedOutByItsFirstMessageAndTheRestKeepsItsDeliveries) {
   send(3);
