@@ -162,6 +162,17 @@ TEST_F(EndpointTable, DiedInTheTablesMutexRecoveryLeavesNoMarkOfIt) {
   EXPECT_EQ(mutex.holder(), 0U);
 }
 
+TEST_F(EndpointTable, ASlowRecovererDoesNotFreeTheRowsNextOwner) {
+  Attached dead = attach();
+  dead.life.reset();
+  core::detach(view_, dead.owner);
+  const Attached next = attach();
+  ASSERT_EQ(core::owner_row(next.owner), core::owner_row(dead.owner));
+  EXPECT_TRUE(core::free_row_of_dead(view_, dead.owner)) << "nothing is left to do";
+  EXPECT_TRUE(attached(next.owner));
+  EXPECT_EQ(core::attached_owner(view_, core::owner_row(next.owner)), next.owner);
+}
+
 TEST_F(EndpointTable, ADetachOfARowThatIsAnothersChangesNothing) {
   const Attached made = attach();
   core::detach(view_, core::make_owner(core::owner_row(made.owner), core::owner_incarnation(made.owner) + 1));
