@@ -7,6 +7,7 @@ import grp
 import os
 import pwd
 import signal
+import time
 
 from ipcqd_process import DONE, NOTHING, DaemonTest, lines, main
 
@@ -38,6 +39,38 @@ class QuotaTest(DaemonTest):
         again.kill()
         self.assertEqual(self.daemon("--once", wait=False).exit_code(), DONE)
         self.assertEqual(self.passes("orders.eu"), 0)
+
+    def test_processes_share_a_rate_while_the_daemon_is_killed_and_comes_back(self):
+        """Over some seconds, in two halves: the daemon works, and it is dead until it is started again."""
+        rate, burst, seconds = 500, 50, 1.5
+        config = self.config(f'[[rule]]\nqueues = "shared"\nrate = "{rate}/s"\nburst = {burst}\n')
+        self.create("shared", "--overflow", "drop-oldest", "--capacity", "1M")
+        daemon = self.daemon("--config", config, "--verbose")
+        daemon.wait_for_message("shared: the policy's limits are set")
+        endless = open("/dev/zero", "rb")
+        self.addCleanup(endless.close)
+        producers = [self.start("put", "shared", "-0", "--batch", "1", stdin=endless) for _ in range(2)]
+        for producer in producers:
+            self.wait_for_endpoint("shared", producer, lambda endpoint: endpoint["messages"] > 0)
+
+        def sent():
+            return {each["pid"]: each["messages"] for each in self.stat("shared")["endpoints"]}
+
+        for act in (lambda: None, daemon.kill):
+            act()
+            earliest, before, latest = time.monotonic(), sent(), time.monotonic()
+            time.sleep(seconds)
+            self.assertEqual(daemon.process.poll() is None, act != daemon.kill)
+            earliest_end, after, latest_end = time.monotonic(), sent(), time.monotonic()
+            passed = [after[producer.pid] - before[producer.pid] for producer in producers]
+            self.assertLessEqual(sum(passed), rate * (latest_end - earliest) + burst)
+            self.assertGreaterEqual(sum(passed), 0.8 * rate * (earliest_end - latest))
+            self.assertGreaterEqual(min(passed), 0.25 * sum(passed), "half of a fair share")
+        again = self.daemon("--config", config, "--verbose")
+        again.wait_for_message("shared: the policy's limits are set")
+        earliest, before = time.monotonic(), sum(sent().values())
+        time.sleep(0.5)
+        self.assertLessEqual(sum(sent().values()) - before, rate * (time.monotonic() - earliest) + burst)
 
     def test_a_reload_changes_and_lifts_limits(self):
         self.create("orders.eu")
