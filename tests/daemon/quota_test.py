@@ -72,6 +72,35 @@ class QuotaTest(DaemonTest):
         time.sleep(0.5)
         self.assertLessEqual(sum(sent().values()) - before, rate * (time.monotonic() - earliest) + burst)
 
+    def test_two_puts_keep_to_the_creators_rate_with_a_daemon_without_and_when_it_is_killed(self):
+        """10 s each at a scale of 10; the rates are printed."""
+        rate, seconds = 2000, float(os.environ.get("IPCQ_TEST_SCALE", "1"))
+        for how in ("at work", "killed in the middle", "never started"):
+            with self.subTest(ipcqd=how):
+                name = how.replace(" ", "-")
+                self.create(name, "--rate", f"{rate}/s", "--overflow", "drop-oldest")
+                daemon = self.daemon() if how != "never started" else None
+                endless = open("/dev/zero", "rb")
+                self.addCleanup(endless.close)
+                producers = [self.start("put", name, "-0", "--batch", "1", stdin=endless) for _ in range(2)]
+                for producer in producers:
+                    self.wait_for_endpoint(name, producer, lambda endpoint: endpoint["messages"] > 0)
+                earliest, before, latest = time.monotonic(), self.stat(name)["messages"], time.monotonic()
+                time.sleep(seconds / 2)
+                if daemon and how != "at work":
+                    daemon.kill()
+                time.sleep(seconds / 2)
+                earliest_end, after, latest_end = time.monotonic(), self.stat(name)["messages"], time.monotonic()
+                passed = after - before
+                middle = (latest_end + earliest_end - latest - earliest) / 2
+                print(f"ipcqd {how}: {passed / middle:.1f} a second over {middle:.1f} s, of {rate}", flush=True)
+                self.assertLessEqual(passed, rate * (latest_end - earliest) + rate / 100 + 1)
+                self.assertGreaterEqual(passed, 0.6 * rate * (earliest_end - latest), "others are busy here too")
+                for producer in producers:
+                    self.end(producer)
+                if daemon:
+                    daemon.kill()
+
     def test_a_reload_changes_and_lifts_limits(self):
         self.create("orders.eu")
         config = self.config(LIMIT)

@@ -3,7 +3,9 @@
 
 import os
 import signal
+import statistics
 import subprocess
+import time
 
 from ipcqd_process import (ANOTHER, BAD_CONFIG, ERROR, OTHER_UID, SECONDS, STOPPED, DaemonTest, daemon_program,
                            main)
@@ -203,6 +205,35 @@ class UnderLoadTest(DaemonTest):
         self.assertEqual(seen, b"".join(b"%d\n" % number for number in range(1, total + 1)))
         self.ipcq("verify", "q")
         print(f"ipcqd was killed {kills} times", flush=True)
+
+    def test_what_a_storm_of_its_deaths_does_to_the_rate_of_others_is_told(self):
+        """In turn: beside an ipcqd that is killed and started again and again, and beside one of another directory. The
+        rates are printed, and only that there are some is demanded."""
+        scale = int(os.environ.get("IPCQ_TEST_SCALE", "1"))
+        self.create("q")
+        elsewhere = self.state / "elsewhere"
+        elsewhere.mkdir()
+        endless = open("/dev/zero", "rb")
+        self.addCleanup(endless.close)
+        self.start("put", "q", "-0", "--batch", "64", stdin=endless)
+        self.start("get", "q", "-0", "--follow", stdout=subprocess.DEVNULL)
+        self.wait_for_messages("q", 1)
+        rates = {self.directory: [], elsewhere: []}
+        kills = 0
+        for directory in [self.directory, elsewhere] * 5:
+            began, before = time.monotonic(), self.stat("q")["messages"]
+            while time.monotonic() < began + 0.15 * scale:
+                daemon = subprocess.Popen([daemon_program(), "--dir", str(directory)], stderr=subprocess.DEVNULL)
+                time.sleep(0.03)
+                daemon.kill()
+                daemon.wait()
+                kills += 1
+            after = self.stat("q")["messages"]
+            self.assertGreater(after, before)
+            rates[directory].append((after - before) / (time.monotonic() - began))
+        here, there = (statistics.median(rates[directory]) for directory in (self.directory, elsewhere))
+        print(f"{kills} kills; {here / 1e6:.2f} M/s beside its deaths, {there / 1e6:.2f} M/s beside those of another: "
+              f"{here / there:.2f}", flush=True)
 
 
 if __name__ == "__main__":

@@ -37,6 +37,24 @@ class GroupRows : public ::testing::Test {
     return core::ack(view(), id.row, id.incarnation, taken.entry, taken.word);
   }
 
+  /// A thread that is in the row's mutex when this returns, stays until others have come to wait for it (a moment: if they
+  /// come later they find what `then` has done), does `then`, and leaves.
+  template <class Then>
+  std::thread inside_for_a_while(std::uint32_t number, Then then) {
+    std::thread thread([this, number, then] {
+      auto& row = view().group(number);
+      EXPECT_EQ(row.mutex.lock(os::kNoDeadline), os::LockResult::clean);
+      inside_.store(true);
+      inside_.notify_one();
+      std::this_thread::sleep_for(std::chrono::milliseconds(50));
+      then(row);
+      row.mutex.unlock();
+    });
+    inside_.wait(false);
+    return thread;
+  }
+
+  std::atomic<bool> inside_{false};
   CoreSegment segment_;
   GroupId default_ = segment_.add_group();
   core::ProducerState producer_ = segment_.producer(0);
@@ -81,16 +99,9 @@ TEST_F(GroupRows, AddingDiedBeforeTheStateLeavesAFreeRowThatIsUsedNext) {
 TEST_F(GroupRows, IsNotAddedWhileAMemberOfTheRowsLastGroupIsInItsMutex) {
   // He came when the row was marked, found its holder dead, and repairs the ledger.
   GroupId id;
-  std::atomic<bool> inside{false};
-  std::thread member([&] {
-    auto& free = view().group(default_.row + 1);
-    ASSERT_EQ(free.mutex.lock(os::kNoDeadline), os::LockResult::clean);
-    inside.store(true);
-    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  std::thread member = inside_for_a_while(default_.row + 1, [](layout::GroupRow& free) {
     EXPECT_NE(free.state.load(), static_cast<std::uint32_t>(layout::GroupState::active)) << "formatted under his hands";
-    free.mutex.unlock();
   });
-  while (!inside.load()) std::this_thread::yield();
   EXPECT_EQ(core::add_group(view(), {.name = "next"}, id), AddGroup::ok);
   EXPECT_EQ(id.row, default_.row + 1);
   member.join();
@@ -124,17 +135,10 @@ TEST_F(GroupRows, ARemovalThatWasBrokenOffLeavesRoomForTheNext) {
 
 TEST_F(GroupRows, IsAddedInAnotherRowIfThisOneIsTakenMeanwhile) {
   GroupId id;
-  std::atomic<bool> inside{false};
-  std::thread other([&] {
-    auto& free = view().group(default_.row + 1);
-    ASSERT_EQ(free.mutex.lock(os::kNoDeadline), os::LockResult::clean);
-    inside.store(true);
-    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  std::thread other = inside_for_a_while(default_.row + 1, [](layout::GroupRow& free) {
     free.incarnation.fetch_add(1);
     free.state.store(static_cast<std::uint32_t>(layout::GroupState::active));
-    free.mutex.unlock();
   });
-  while (!inside.load()) std::this_thread::yield();
   EXPECT_EQ(core::add_group(view(), {.name = "next"}, id), AddGroup::ok);
   EXPECT_EQ(id.row, default_.row + 2);
   other.join();
