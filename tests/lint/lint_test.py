@@ -125,6 +125,21 @@ class MemoryOrder(LintTest):
                       "a.store(1, std::memory_order_release);  // R:space\nint b;\nint c;\nint d;\n"
                       "b.store(1, std::memory_order_seq_cst);  // A:space\n")
 
+    def test_an_operation_weaker_than_its_label_demands_fails(self):
+        self.bad_line("core/a.cpp:1", "R:space at an operation that is relaxed",
+                      "a.store(1, std::memory_order_relaxed);  // R:space, with A:space\n")
+        self.bad_line("core/a.cpp:2", "R:wake at an operation that is release",
+                      "// R:wake\na.exchange(1, std::memory_order_release);\n")
+        self.bad_line("core/a.cpp:1", "A:space at an operation that is nowhere", "f();  // A:space\n")
+
+    def test_an_operation_weaker_than_the_order_that_its_comment_names_fails(self):
+        self.bad_line("core/a.cpp:2", '"release:" at an operation that is relaxed',
+                      "// release: behind what is before it\na.store(1, std::memory_order_relaxed);\n")
+
+    def test_a_label_behind_relaxed_only_points(self):
+        self.assert_good(self.script, {
+            "libipcq/src/core/a.cpp": "a.load(std::memory_order_relaxed);  // relaxed: behind what A:publish saw\n"})
+
     def test_a_strong_order_without_a_comment_fails(self):
         self.bad_line("core/a.cpp:5", "seq_cst without", "// why it is so, four lines up\n\n\n\na.load(std::memory_order_seq_cst);\n")
 

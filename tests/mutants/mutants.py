@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from catalogue import all_mutants
+from labels import finding
 from mutation import TOP, read_sources
 from results import (BAD, DISPROVED, EQUIVALENT, KILLED, MODEL, OPEN, SAME_CODE, SURVIVES, UNBUILT, Results,
                      table)
@@ -24,6 +25,9 @@ from suites import BY_NAME, SUITES, Suite, end_all, run
 from workplace import BuildFailed, Workplace, hash_of
 
 SURVIVORS_SCALE = 3
+LINT = "lint"  # asked without a build, before the suites
+# What a mutant with a counterpart in the model, or with a proof, is asked before it is believed.
+ENOUGH = {"unit (quick tests)", "crash (quick tests)"}
 QUICK_MS = 100  # what a quick test takes at most, without a mutant
 _say_lock = threading.Lock()
 
@@ -128,11 +132,12 @@ class Runner:
             return UNBUILT, "", str(failure)
         if by:
             return DISPROVED if mutant.equivalent else KILLED, by, detail
-        if not self.is_all:
-            return OPEN, "", ""
-        if mutant.model:
-            return MODEL, mutant.model, ""
-        return EQUIVALENT if mutant.equivalent else SURVIVES, "", ""
+        if self.is_all or ENOUGH <= set(passed):
+            if mutant.model:
+                return MODEL, mutant.model, ""
+            if mutant.equivalent:
+                return EQUIVALENT, "", ""
+        return SURVIVES if self.is_all else OPEN, "", ""
 
     def _killer(self, mutant, passed):
         firsts = [text.partition(":") for text in mutant.first]
@@ -219,20 +224,34 @@ def _work(number, arguments, sources, results, state, baseline, todo, bad):
         place.apply(None)
 
 
+def found_by_lint(mutant, sources, results, state):
+    said = finding(mutant, sources)
+    if said:
+        results.add(mutant, sources, state, KILLED, "lint/memory_order", said)
+    return bool(said)
+
+
 def run_mutants(chosen, arguments, sources, results, state):
     todo = queue.Queue()
-    def is_done(mutant):
+    def is_open(mutant):
         record = results.of(mutant, sources, state, arguments.changed_files)
-        if record is None or arguments.again:
-            return False
-        return record["fate"] != OPEN or all(asked.name in record["passed"] for asked in rounds_for_all(arguments))
+        return record is None or arguments.again or record["fate"] == OPEN
 
-    pending = [mutant for mutant in chosen if not is_done(mutant)]
+    def is_asked(mutant):
+        record = results.of(mutant, sources, state, arguments.changed_files)
+        return not arguments.again and record is not None and all(
+            asked.name in record["passed"] for asked in rounds_for_all(arguments))
+
+    pending = [mutant for mutant in chosen if is_open(mutant)]
+    say(f"{len(chosen)} mutants, {len(pending)} without a fate; state of the sources {state}")
+    if arguments.lint:
+        pending = [mutant for mutant in pending if not found_by_lint(mutant, sources, results, state)]
+    pending = [mutant for mutant in pending if not is_asked(mutant)]
+    say(f"{len(pending)} to run")
     # What is quickly built first (a header is in many files); of one file all in a row.
     pending.sort(key=lambda m: (any(file.endswith(".hpp") for file in m.files), m.files))
     for index, mutant in enumerate(pending, 1):
         todo.put((f"{index}/{len(pending)}", mutant))
-    say(f"{len(chosen)} mutants, {len(pending)} to run; state of the sources {state}")
     bad = []
     if pending:
         baseline = Baseline(arguments.work / "without", state)
@@ -258,7 +277,7 @@ def parse():
     parser.add_argument("--only", metavar="REGEX", help="mutants whose name has it")
     parser.add_argument("--part", metavar="N/M", default="1/1", help="the N-th of M parts of about the same length")
     parser.add_argument("--jobs", metavar="N", type=int, default=1, help="trees that are built and tested at once (1)")
-    parser.add_argument("--suites", metavar="NAMES", default=",".join(suite.name for suite in SUITES),
+    parser.add_argument("--suites", metavar="NAMES", default=",".join([LINT] + [suite.name for suite in SUITES]),
                         help="only these; what they do not kill is left open (%(default)s). none: only whether the code is "
                              "the same")
     parser.add_argument("--quick", action="store_true",
@@ -276,8 +295,9 @@ def parse():
     if not part or not 1 <= int(part[1]) <= int(part[2]):
         parser.error(f"--part N/M: from 1/M to M/M, not {arguments.part}")
     names = [] if arguments.suites == "none" else arguments.suites.split(",")
-    if unknown := set(names) - set(BY_NAME):
+    if unknown := set(names) - set(BY_NAME) - {LINT}:
         parser.error(f"--suites: there is no {', '.join(sorted(unknown))}")
+    arguments.lint = LINT in names
     arguments.suites = [suite for suite in SUITES if suite.name in names]
     if arguments.jobs < 1:
         parser.error("--jobs N: at least 1")

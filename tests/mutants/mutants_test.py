@@ -15,11 +15,12 @@ from types import SimpleNamespace
 from unittest import mock
 
 import coverage
+import labels
 import mutants
 from catalogue import all_mutants
 from mutation import Mutant, Stale, mutant_of, mutated, read_source, read_sources, with_remarks, written_mutants
 from orders import order_mutants
-from results import KILLED, OPEN, SAME_CODE, SURVIVES, Results, table
+from results import DISPROVED, EQUIVALENT, KILLED, MODEL, OPEN, SAME_CODE, SURVIVES, Results, site_of, table
 from suites import SUITES, Suite, run
 from workplace import same_code
 
@@ -109,6 +110,16 @@ class Orders(unittest.TestCase):
         self.assertEqual(len(unfit), 1)
         remarked, unfit = with_remarks(made, [{"name": made[0].name, "equivalent": "so"}])
         self.assertEqual((remarked[0].equivalent, unfit), ("so", []))
+
+
+class FoundByTheLint(unittest.TestCase):
+    def test_is_what_leaves_an_operation_weaker_than_its_label_demands_or_takes_it_apart(self):
+        self.assertEqual(labels.finding(mutant_of(entry(old="a.store(2,", new="a.store(3,"), SOURCES), SOURCES), "")
+        said = {mutant.name: labels.finding(mutant, SOURCES) for mutant in order_mutants(SOURCES)}
+        found = [said for name, said in said.items() if not name.endswith("→ acq_rel")]  # which is enough for R:word
+        self.assertEqual([said for said in found if not said], [])
+        self.assertIn("R:word at an operation that is relaxed (core/a.cpp)", found)
+        self.assertTrue(any("nowhere" in said for said in found), found)
 
 
 class Coverage(unittest.TestCase):
@@ -230,13 +241,13 @@ class Place:
 
 
 class Rounds(unittest.TestCase):
-    def fate(self, first=(), failing="", passed=(), **options):
+    def fate(self, first=(), failing="", passed=(), model="", equivalent="", **options):
         folder = Path(tempfile.mkdtemp())
         self.addCleanup(shutil.rmtree, folder)
         place = Place(folder, failing)
         arguments = SimpleNamespace(suites=SUITES, quick=False)
         vars(arguments).update(options)
-        mutant = Mutant("one", (), "a promise", first=first)
+        mutant = Mutant("one", (), "a promise", first=first, model=model, equivalent=equivalent)
         known = list(passed)
         fate, by, _ = mutants.Runner(place, mutants.Baseline(folder / "without", "now"), arguments).fate_of(mutant, known)
         asked = [line.replace("--gtest_color=no --gtest_filter=", "").replace(" --gtest_fail_fast", "").replace(" scale 1", "")
@@ -256,6 +267,13 @@ class Rounds(unittest.TestCase):
         self.assertEqual((fate, len(asked)), (OPEN, 5))
         _, _, asked, _ = self.fate(passed=known)
         self.assertEqual(asked[0], "unit A.slow")
+
+    def test_a_counterpart_in_the_model_or_a_proof_is_believed_once_the_quick_tests_of_unit_and_crash_say_nothing(self):
+        two = [suite for suite in SUITES if suite.name in ("unit", "crash")]
+        self.assertEqual(self.fate(model="ledger M_X", suites=two, quick=True)[:2], (MODEL, "ledger M_X"))
+        self.assertEqual(self.fate(equivalent="because", suites=two, quick=True)[0], EQUIVALENT)
+        self.assertEqual(self.fate(model="ledger M_X", suites=two[:1], quick=True)[0], OPEN)
+        self.assertEqual(self.fate(equivalent="because", failing="slow")[0], DISPROVED)
 
     def test_without_suites_only_the_code_is_compared(self):
         self.assertEqual(self.fate(suites=[])[:3], (OPEN, "", []))
@@ -283,6 +301,14 @@ class Fates(unittest.TestCase):
         self.assertIsNone(again.of(self.MUTANTS[0], SOURCES, "now"))
         self.assertIsNotNone(again.of(self.MUTANTS[0], SOURCES, "now", trust_site=True))
         self.assertIsNone(again.of(self.MUTANTS[1], SOURCES, "before"))
+
+    def test_hold_while_only_comments_and_layout_of_the_files_change(self):
+        mutant = mutant_of(entry(old="a.store(2,", new="a.store(3,"), SOURCES)
+        def site(text):
+            sources = {"core/a.cpp": read_source("core/a.cpp", text)}
+            return site_of(mutant_of(entry(old="a.store(2,", new="a.store(3,"), sources), sources)
+        self.assertEqual(site(SOURCE.replace("// 1. the first", "// 1. first\n")), site_of(mutant, SOURCES))
+        self.assertNotEqual(site(SOURCE.replace("int expected = 0", "int expected = 1")), site_of(mutant, SOURCES))
 
     def test_are_a_table(self):
         results = Results(self.path)

@@ -136,10 +136,14 @@ def functions(code):
     return tuple(found)
 
 
+def without_comments(text, comments=None):
+    comments = code_and_comments(text)[1] if comments is None else comments
+    return "".join(" " if c != " " and c != "\n" else t for t, c in zip(text, comments))
+
+
 def read_source(file, text):
     code, comments = code_and_comments(text)
-    plain = "".join(" " if c != " " and c != "\n" else t for t, c in zip(text, comments))
-    return Source(file, text, code, plain, comments, functions(code))
+    return Source(file, text, code, without_comments(text, comments), comments, functions(code))
 
 
 def read_sources(top=TOP):

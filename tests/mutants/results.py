@@ -7,6 +7,8 @@ import platform
 from collections import Counter
 from pathlib import Path
 
+from mutation import mutated, without_comments
+
 KILLED, SAME_CODE, MODEL, EQUIVALENT, SURVIVES, DISPROVED, UNBUILT, OPEN = (
     "killed", "same object code", "model", "equivalent", "SURVIVES", "NOT EQUIVALENT", "does not compile", "not all suites yet")
 BAD = {SURVIVES, DISPROVED, UNBUILT}
@@ -19,12 +21,11 @@ def key_of(mutant):
 
 
 def site_of(mutant, sources):
-    """The state of the files that the mutant changes, and of what it makes of them."""
+    """The state of the files that the mutant changes, and of what it makes of them: but for comments and layout."""
     digest = hashlib.sha256()
-    for edit in mutant.edits:
-        digest.update(f"{edit.file} {edit.start} {edit.end} {edit.text}\0".encode())
-    for file in mutant.files:
-        digest.update(sources[file].text.encode())
+    for file, text in mutated(mutant, sources).items():
+        for version in (sources[file].text, text):
+            digest.update(file.encode() + b"\0" + "".join(without_comments(version).split()).encode() + b"\0")
     return digest.hexdigest()[:12]
 
 

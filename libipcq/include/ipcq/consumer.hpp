@@ -153,7 +153,7 @@ class Lease::Iterator {
   Iterator() noexcept = default;
   /// By value: a message is a view and outlives the iterator that found it. Only what is used of it is read.
   Message operator*() const noexcept {
-    // Not atomic, so that nothing is read that is not used: the lease's walk has acquired the batch (A:publish).
+    // Not atomic, so that nothing is read that is not used: the lease's walk has acquired the batch with A:publish.
     std::uint64_t words[2];
     std::memcpy(words, at_, sizeof(words));
     Message message;

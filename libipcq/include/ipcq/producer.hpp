@@ -85,7 +85,7 @@ class IPCQ_EXPORT Claim {
     auto* header = reinterpret_cast<detail::RecordHeader*>(at);
     const std::uint64_t head = detail::make_head(detail::RecordState::committed, size, tag);
     // The first head stays the claim's own until commit: while it does, nobody walks into this range, so the inner
-    // heads need no order (they are published with the first one, R:publish).
+    // heads need no order (relaxed: they are published with the first one, R:publish).
     if (used_ == 0) {
       first_head_ = head;
     } else {

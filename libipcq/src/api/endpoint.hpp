@@ -64,8 +64,8 @@ class Endpoint {
   void cancel() noexcept;
   void reset() noexcept { cancelled_.store(false, std::memory_order_relaxed); }  // relaxed: the owner's thread
   [[nodiscard]] bool cancelled() const noexcept {
-    return cancelled_.load(std::memory_order_seq_cst);
-  }  // A:wake, with R:wake
+    return cancelled_.load(std::memory_order_seq_cst);  // A:wake, with R:wake
+  }
 
   /// Sleeps on `event`, whose armed value is `armed`, until a wake, the deadline or the backstop, at which it looks for
   /// the dead and after its own life lock.

@@ -279,9 +279,9 @@ LeaseTaken lease_parked(const View& view, std::uint32_t group, std::uint32_t inc
 Outcome ack(const View& view, std::uint32_t group, std::uint32_t incarnation, std::uint32_t entry,
             std::uint64_t word) noexcept {
   std::uint64_t expected = word;
-  // R:ack, with A:ack (the retirer): our reads of the range are before anything written there later. seq_cst: it is the
-  // fence before the look at the waiters too (R:wake).
-  if (!view.entries(group)[entry].word.compare_exchange_strong(
+  // Our reads of the range are before anything that is written there later, with A:ack, by the retirer. seq_cst, since it
+  // is the fence before the look at the waiters too.
+  if (!view.entries(group)[entry].word.compare_exchange_strong(  // R:ack, R:wake
           expected, make_word(EntryState::done, word_deliveries(word), word_sequence(word), 0),
           std::memory_order_seq_cst)) {
     return Outcome::disowned;

@@ -115,9 +115,10 @@ class Ledger {
   }
   void set_count(std::uint32_t count) noexcept { row_.index_count.store(count, std::memory_order_relaxed); }
   void free_entry(std::uint32_t number) noexcept {
-    // The sequence stays, so that a stale handle's second ack misses. release: `retired` first.
+    // The sequence stays, so that a stale handle's second ack misses.
     const std::uint64_t word = entries_[number].word.load(std::memory_order_relaxed);  // relaxed: not leased, so ours (W)
-    entries_[number].word.store(make_word(EntryState::free, 0, word_sequence(word), 0), std::memory_order_release);  // R:ack
+    // R:ack, and `retired` first.
+    entries_[number].word.store(make_word(EntryState::free, 0, word_sequence(word), 0), std::memory_order_release);
   }
 
   const View& view_;

@@ -284,10 +284,9 @@ bool abandon(const View& view, std::uint64_t position, Owner owner) noexcept {
   if (least <= position && position < end) {
     std::uint64_t head = load_head(window.head());  // A:publish
     // An exchange of the head that was read, although the dead write no more: should the verdict ever be wrong (a life
-    // lock lost and not taken again), then either the commit or this wins, and both know which.
+    // lock lost and not taken again), then either the commit or this wins, and both know which. R:publish, R:wake
     if (detail::head_state(head) == RecordState::claimed && detail::head_high(head) == owner &&
-        compare_exchange_head(window.head(), head,
-                              make_head(RecordState::skipped, detail::head_length(head), 0))) {  // R:publish, R:wake
+        compare_exchange_head(window.head(), head, make_head(RecordState::skipped, detail::head_length(head), 0))) {
       IPCQ_CRASH_POINT("abandon.skipped");
       view.side().close.abandoned_claims.fetch_add(1, std::memory_order_relaxed);  // relaxed: a statistic
       skipped = true;

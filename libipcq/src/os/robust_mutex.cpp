@@ -126,7 +126,7 @@ bool RobustMutex::mark_holder_died(std::uint32_t holder) noexcept {
   std::uint32_t before = word.load(std::memory_order_relaxed);  // relaxed: the exchange decides
   if ((before & kThreadId) != holder || (before & kOwnerDied) != 0) return false;
   const std::uint32_t waiters = before & ~(kThreadId | kOwnerDied);
-  // seq_cst, as the kernel's own; the next locker is its partner.
+  // seq_cst: as the kernel's own; the next locker is its partner.
   if (!word.compare_exchange_strong(before, kOwnerDied | waiters, std::memory_order_seq_cst)) return false;
   futex_wake_all(word);
   return true;
