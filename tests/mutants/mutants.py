@@ -113,6 +113,13 @@ class Baseline:
         return run(suite, self.bin(suite), test, seed=seed).passed
 
 
+def believed(mutant, passed):
+    """Its fate by its counterpart in the model or its proof, once enough tests have not contradicted it; or nothing."""
+    if not ENOUGH <= set(passed) or not (mutant.model or mutant.equivalent):
+        return None
+    return (MODEL, mutant.model, "") if mutant.model else (EQUIVALENT, "", "")
+
+
 class Runner:
     def __init__(self, place, baseline, arguments):
         self.place = place
@@ -132,12 +139,7 @@ class Runner:
             return UNBUILT, "", str(failure)
         if by:
             return DISPROVED if mutant.equivalent else KILLED, by, detail
-        if self.is_all or ENOUGH <= set(passed):
-            if mutant.model:
-                return MODEL, mutant.model, ""
-            if mutant.equivalent:
-                return EQUIVALENT, "", ""
-        return SURVIVES if self.is_all else OPEN, "", ""
+        return believed(mutant, passed) or (SURVIVES if self.is_all else OPEN, "", "")
 
     def _killer(self, mutant, passed):
         firsts = [text.partition(":") for text in mutant.first]
@@ -231,6 +233,14 @@ def found_by_lint(mutant, sources, results, state):
     return bool(said)
 
 
+def is_believed(mutant, sources, results, state, arguments):
+    record = results.of(mutant, sources, state, arguments.changed_files)
+    fate = None if record is None or arguments.again else believed(mutant, record["passed"])
+    if fate:
+        results.add(mutant, sources, state, *fate, passed=record["passed"])
+    return bool(fate)
+
+
 def run_mutants(chosen, arguments, sources, results, state):
     todo = queue.Queue()
     def is_open(mutant):
@@ -246,6 +256,7 @@ def run_mutants(chosen, arguments, sources, results, state):
     say(f"{len(chosen)} mutants, {len(pending)} without a fate; state of the sources {state}")
     if arguments.lint:
         pending = [mutant for mutant in pending if not found_by_lint(mutant, sources, results, state)]
+    pending = [mutant for mutant in pending if not is_believed(mutant, sources, results, state, arguments)]
     pending = [mutant for mutant in pending if not is_asked(mutant)]
     say(f"{len(pending)} to run")
     # What is quickly built first (a header is in many files); of one file all in a row.
