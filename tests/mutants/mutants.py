@@ -234,7 +234,7 @@ def found_by_lint(mutant, sources, results, state):
 
 
 def is_believed(mutant, sources, results, state, arguments):
-    record = results.of(mutant, sources, state, arguments.changed_files)
+    record = results.of(mutant, sources, state, arguments.changed)
     fate = None if record is None or arguments.again else believed(mutant, record["passed"])
     if fate:
         results.add(mutant, sources, state, *fate, passed=record["passed"])
@@ -244,11 +244,11 @@ def is_believed(mutant, sources, results, state, arguments):
 def run_mutants(chosen, arguments, sources, results, state):
     todo = queue.Queue()
     def is_open(mutant):
-        record = results.of(mutant, sources, state, arguments.changed_files)
+        record = results.of(mutant, sources, state, arguments.changed)
         return record is None or arguments.again or record["fate"] == OPEN
 
     def is_asked(mutant):
-        record = results.of(mutant, sources, state, arguments.changed_files)
+        record = results.of(mutant, sources, state, arguments.changed)
         return not arguments.again and record is not None and all(
             asked.name in record["passed"] for asked in rounds_for_all(arguments))
 
@@ -277,7 +277,7 @@ def run_mutants(chosen, arguments, sources, results, state):
         finally:
             end_all()
     survivors = [m.name for m in chosen
-                 if (record := results.of(m, sources, state, arguments.changed_files)) and record["fate"] in BAD]
+                 if (record := results.of(m, sources, state, arguments.changed)) and record["fate"] in BAD]
     for name in survivors:
         say(f"SURVIVES: {name}")
     return 1 if survivors or bad else 0
@@ -294,8 +294,8 @@ def parse():
     parser.add_argument("--quick", action="store_true",
                         help=f"only tests of at most {QUICK_MS} ms; what they do not kill is left open")
     parser.add_argument("--again", action="store_true", help="also those whose fate is known")
-    parser.add_argument("--changed-files", action="store_true",
-                        help="a fate holds while the mutant's own files stay as they were")
+    parser.add_argument("--changed", action="store_true",
+                        help="a fate holds while the functions that the mutant changes stay as they were")
     parser.add_argument("--list", action="store_true", help="prints the mutants and their fates; runs nothing")
     parser.add_argument("--table", action="store_true", help="prints the table (docs/mutants.md); runs nothing")
     parser.add_argument("--check", action="store_true",
@@ -333,7 +333,7 @@ def main():
     state = hash_of()
     if arguments.list:
         for mutant in chosen:
-            record = results.of(mutant, sources, state, arguments.changed_files)
+            record = results.of(mutant, sources, state, arguments.changed)
             fate = f"{record['fate']} {record['by']}".strip() if record else "-"
             print(f"{mutant.name}  [{mutant.place(sources)}]  {fate}")
         return 0

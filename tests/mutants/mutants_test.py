@@ -302,13 +302,14 @@ class Fates(unittest.TestCase):
         self.assertIsNotNone(again.of(self.MUTANTS[0], SOURCES, "now", trust_site=True))
         self.assertIsNone(again.of(self.MUTANTS[1], SOURCES, "before"))
 
-    def test_hold_while_only_comments_and_layout_of_the_files_change(self):
+    def test_hold_while_only_comments_and_layout_change_or_other_functions(self):
         mutant = mutant_of(entry(old="a.store(2,", new="a.store(3,"), SOURCES)
         def site(text):
             sources = {"core/a.cpp": read_source("core/a.cpp", text)}
             return site_of(mutant_of(entry(old="a.store(2,", new="a.store(3,"), sources), sources)
         self.assertEqual(site(SOURCE.replace("// 1. the first", "// 1. first\n")), site_of(mutant, SOURCES))
-        self.assertNotEqual(site(SOURCE.replace("int expected = 0", "int expected = 1")), site_of(mutant, SOURCES))
+        self.assertEqual(site(SOURCE.replace("int expected = 0", "int expected = 1")), site_of(mutant, SOURCES))
+        self.assertNotEqual(site(SOURCE.replace("a.store(1,", "a.store(4,")), site_of(mutant, SOURCES))
 
     def test_are_a_table(self):
         results = Results(self.path)

@@ -7,7 +7,7 @@ import platform
 from collections import Counter
 from pathlib import Path
 
-from mutation import mutated, without_comments
+from mutation import without_comments
 
 KILLED, SAME_CODE, MODEL, EQUIVALENT, SURVIVES, DISPROVED, UNBUILT, OPEN = (
     "killed", "same object code", "model", "equivalent", "SURVIVES", "NOT EQUIVALENT", "does not compile", "not all suites yet")
@@ -21,11 +21,16 @@ def key_of(mutant):
 
 
 def site_of(mutant, sources):
-    """The state of the files that the mutant changes, and of what it makes of them: but for comments and layout."""
+    """The state of the functions that the mutant changes (of the file, where it changes none), and of what it makes of them:
+    but for comments and layout."""
     digest = hashlib.sha256()
-    for file, text in mutated(mutant, sources).items():
-        for version in (sources[file].text, text):
-            digest.update(file.encode() + b"\0" + "".join(without_comments(version).split()).encode() + b"\0")
+    for edit in mutant.edits:
+        source = sources[edit.file]
+        function = source.function_at(edit.start)
+        start, end = (function.start, max(function.end, edit.end)) if function else (0, len(source.text))
+        changed = source.text[start:edit.start] + edit.text + source.text[edit.end:end]
+        for version in (source.text[start:end], changed):
+            digest.update(edit.file.encode() + b"\0" + "".join(without_comments(version).split()).encode() + b"\0")
     return digest.hexdigest()[:12]
 
 
@@ -56,7 +61,7 @@ class Results:
         return record
 
     def of(self, mutant, sources, state, trust_site=False):
-        """The mutant's record for this state of the tree, or (trust_site) of the files that it changes; or none."""
+        """The mutant's record for this state of the tree, or (trust_site) of the functions that it changes; or none."""
         record = self.by_state.get((key_of(mutant), state))
         if record is None and trust_site:
             newest = self.records.get(key_of(mutant))
