@@ -58,9 +58,7 @@ Image::Image(const Shape& shape)
   view.control = mapping_.map_control(file_.get(), true);
   expect(layout::format(view.control, plan_of(shape)) == 0, "the image cannot be formatted");
   const layout::Header& header = view.header();
-  view.capacity = kCapacity;
-  view.mask = kCapacity - 1;
-  view.alignment = shape.alignment;
+  view.set_ring(kCapacity, shape.alignment);
   view.control_bytes = header.control_bytes;
   view.rows_offset = header.rows_offset;
   view.groups_offset = header.groups_offset;

@@ -79,9 +79,7 @@ void QueueFile::map() {
   core::View view;
   view.control = bytes_;
   const layout::Header& header = view.header();
-  view.capacity = header.capacity;
-  view.mask = header.capacity - 1;
-  view.alignment = header.alignment;
+  view.set_ring(header.capacity, header.alignment);
   view.control_bytes = header.control_bytes;
   view.rows_offset = header.rows_offset;
   view.groups_offset = header.groups_offset;

@@ -67,7 +67,7 @@ TEST(SharedClaim, TheLargestClaimFillsTheRingButForTheEndMark) {
   const CoreSegment segment;
   const core::GroupId group = segment.add_group();
   core::ProducerState producer = segment.producer(0);
-  const std::uint64_t most = segment.view().need_max();
+  const std::uint64_t most = segment.view().need_max;
   EXPECT_EQ(most, kCapacity - 16);
   for (int lap = 0; lap < 3; ++lap) {
     const core::ClaimTaken taken = segment.claim(producer, most);

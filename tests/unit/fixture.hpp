@@ -142,9 +142,7 @@ class CoreSegment {
     view_.control = mapping_.map_control(file_.get(), true);
     view_.data_writable = mapping_.map_data_writable(file_.get());
     view_.data = view_.data_writable;
-    view_.capacity = shape.capacity;
-    view_.mask = shape.capacity - 1;
-    view_.alignment = shape.alignment;
+    view_.set_ring(shape.capacity, shape.alignment);
     if (layout::format(view_.control, plan_) != 0) throw std::runtime_error("the segment cannot be formatted");
     const layout::Header& header = view_.header();
     view_.control_bytes = header.control_bytes;

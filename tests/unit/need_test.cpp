@@ -15,9 +15,7 @@ namespace {
 // Only the sizes of a view are asked for: no memory behind it.
 core::View view_of(std::uint64_t capacity, std::uint64_t alignment) {
   core::View view;
-  view.capacity = capacity;
-  view.mask = capacity - 1;
-  view.alignment = alignment;
+  view.set_ring(capacity, alignment);
   return view;
 }
 
@@ -75,21 +73,21 @@ TEST(Need, IsExactForEqualMessages) {
 TEST(Need, OfWhatCanNeverFitIsMoreThanAnyClaimMayHave) {
   const core::View view = view_of(layout::kCapacityMax, 16);
   constexpr std::uint64_t kAll = UINT64_MAX;
-  EXPECT_GT(core::need_of(view, 1, kAll, 0), view.need_max());
-  EXPECT_GT(core::need_of(view, kAll, 0, 0), view.need_max());
-  EXPECT_GT(core::need_of(view, UINT32_MAX, 0, 0), view.need_max());
-  EXPECT_GT(core::need_of(view, 1, 1, kAll), view.need_max());
-  EXPECT_GT(core::need_of(view, UINT32_MAX, 8, detail::kClaimBytesMax), view.need_max());
-  EXPECT_GT(core::need_of(view, 1, detail::kClaimBytesMax, 0), view.need_max());
+  EXPECT_GT(core::need_of(view, 1, kAll, 0), view.need_max);
+  EXPECT_GT(core::need_of(view, kAll, 0, 0), view.need_max);
+  EXPECT_GT(core::need_of(view, UINT32_MAX, 0, 0), view.need_max);
+  EXPECT_GT(core::need_of(view, 1, 1, kAll), view.need_max);
+  EXPECT_GT(core::need_of(view, UINT32_MAX, 8, detail::kClaimBytesMax), view.need_max);
+  EXPECT_GT(core::need_of(view, 1, detail::kClaimBytesMax, 0), view.need_max);
 }
 
 TEST(Need, OfAClaimLeavesRoomForTheEndMarkAndFitsALength) {
   for (std::uint64_t capacity = kCapacity; capacity <= layout::kCapacityMax; capacity *= 2) {
     for (const std::uint64_t alignment : {16U, 64U, 4096U}) {
       const core::View view = view_of(capacity, alignment);
-      EXPECT_LE(view.need_max() + alignment, capacity);
-      EXPECT_LE(view.need_max(), detail::kLengthMask);
-      EXPECT_EQ(view.need_max() % alignment, 0U);
+      EXPECT_LE(view.need_max + alignment, capacity);
+      EXPECT_LE(view.need_max, detail::kLengthMask);
+      EXPECT_EQ(view.need_max % alignment, 0U);
     }
   }
 }
@@ -98,8 +96,8 @@ TEST(Need, OfTheLargestMessageAQueuePromisesFitsAClaim) {
   for (std::uint64_t capacity = kCapacity; capacity <= layout::kCapacityMax; capacity *= 2) {
     for (const std::uint64_t alignment : {16U, 64U, 4096U}) {
       const core::View view = view_of(capacity, alignment);
-      ASSERT_LE(core::need_of(view, 1, view.message_bytes_max(), 0), view.need_max()) << "capacity " << capacity;
-      ASSERT_LE(view.message_bytes_max(), detail::kLengthMask) << "capacity " << capacity;
+      ASSERT_LE(core::need_of(view, 1, view.message_bytes_max, 0), view.need_max) << "capacity " << capacity;
+      ASSERT_LE(view.message_bytes_max, detail::kLengthMask) << "capacity " << capacity;
     }
   }
 }

@@ -64,7 +64,7 @@ TEST_F(FreeRoom, RetiresWhatIsDoneAndSaysSoToOtherProducers) {
 
 TEST_F(FreeRoom, PassesSkippedRecordsOfAnEmptyLedger) {
   const core::GroupId group = segment_.add_group();
-  const std::uint64_t most = view().need_max();
+  const std::uint64_t most = view().need_max;
   const core::ClaimTaken taken = segment_.claim(producer_, most);
   ASSERT_EQ(core::abort(view(), producer_, taken.position, most), Outcome::ok);
   free_room();
@@ -157,7 +157,7 @@ TEST_F(FreeRoom, RemovesAnEphemeralGroupNoneOfWhoseMembersLives) {
 TEST_F(FreeRoom, LeavesAnExclusiveGroupToItsLivingConsumerAndPassesSkippedRecordsForADeadOne) {
   const core::GroupId group = segment_.add_group({.name = "default", .consumers = ConsumerMode::exclusive});
   view().group(group.row).owner.store(consumer_);
-  const std::uint64_t most = view().need_max();
+  const std::uint64_t most = view().need_max;
   const core::ClaimTaken taken = segment_.claim(producer_, most);
   ASSERT_EQ(core::abort(view(), producer_, taken.position, most), Outcome::ok);
   free_room();

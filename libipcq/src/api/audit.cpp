@@ -241,7 +241,7 @@ class State {
 Amount State::largest_that_fits() const noexcept {
   const Amount& counted = tally_.counted();
   const std::uint64_t each = counted.messages == 0 ? 0 : counted.bytes / counted.messages;
-  return {view_.need_max() / (view_.alignment + each), view_.need_max()};
+  return {view_.need_max / (view_.alignment + each), view_.need_max};
 }
 
 Amount State::batch(bool lossless) const noexcept {

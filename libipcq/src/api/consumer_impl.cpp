@@ -88,25 +88,9 @@ ConsumerImpl::~ConsumerImpl() {
   core::remove_if_abandoned(view, group_);
 }
 
-[[gnu::always_inline]] inline core::LeaseTaken ConsumerImpl::attempt_once(const core::LeaseRequest& request,
-                                                                          std::int64_t deadline_ns) {
+// What is taken is filled in where the caller has it: a copy would wait for stores that are on their way.
+inline core::LeaseTaken ConsumerImpl::attempt_shared(const core::LeaseRequest& request, std::int64_t deadline_ns) {
   const core::View& view = endpoint_.view();
-  // relaxed: removal wakes and is looked for again after every wake.
-  const std::uint32_t flags = view.frozen().flags.load(std::memory_order_relaxed);
-  if ((flags & (layout::flag::kPoisoned | layout::flag::kRemoved)) != 0) {
-    core::LeaseTaken none;
-    none.step = (flags & layout::flag::kPoisoned) != 0 ? core::LeaseStep::poisoned : core::LeaseStep::removed;
-    return none;
-  }
-  if (exclusive_) {
-    if (open_.size() == kOpenExclusive) {
-      core::LeaseTaken none;
-      none.step = core::LeaseStep::too_many_leases;
-      none.front_owner = state_.owner;
-      return none;
-    }
-    return core::lease_exclusive(view, group_.row, group_.incarnation, state_, request, open_.empty());
-  }
   core::LeaseRequest probing = request;
   probing.probe_front_at_ns = front_probed_ns_ + kBackstop_ns;
   core::LeaseTaken taken = core::lease(view, group_.row, group_.incarnation, state_.owner, probing, deadline_ns);
@@ -118,18 +102,31 @@ ConsumerImpl::~ConsumerImpl() {
   return taken;
 }
 
+[[gnu::always_inline]] inline core::LeaseTaken ConsumerImpl::attempt_once(const core::LeaseRequest& request,
+                                                                          std::int64_t deadline_ns) {
+  const core::View& view = endpoint_.view();
+  // relaxed: removal wakes and is looked for again after every wake.
+  const std::uint32_t flags = view.frozen().flags.load(std::memory_order_relaxed);
+  if ((flags & layout::flag::kPoisoned) != 0) return core::LeaseTaken(core::LeaseStep::poisoned);
+  if ((flags & layout::flag::kRemoved) != 0) return core::LeaseTaken(core::LeaseStep::removed);
+  if (!exclusive_) return attempt_shared(request, deadline_ns);
+  if (open_.size() == kOpenExclusive) return core::LeaseTaken(core::LeaseStep::too_many_leases, state_.owner);
+  return core::lease_exclusive(view, group_.row, group_.incarnation, state_, request, open_.empty());
+}
+
 // Messages past max_deliveries go to the dead-letter queue on the way.
 core::LeaseTaken ConsumerImpl::attempt(const core::LeaseRequest& request, std::int64_t deadline_ns) {
-  for (;;) {
-    const core::LeaseTaken taken = attempt_once(request, deadline_ns);
-    if (taken.step != core::LeaseStep::to_dead_letter) return taken;
+  core::LeaseTaken taken = attempt_once(request, deadline_ns);
+  while (taken.step == core::LeaseStep::to_dead_letter) {
     if (dead_letters_ == nullptr) dead_letters_ = std::make_unique<DeadLetters>(endpoint_.segment());
     if (exclusive_) {
       dead_letters_->move_exclusive(group_, state_, taken);
     } else {
       dead_letters_->move(group_, taken);
     }
+    taken = attempt_once(request, deadline_ns);
   }
+  return taken;
 }
 
 void ConsumerImpl::note_look(const core::LeaseTaken& taken) noexcept {

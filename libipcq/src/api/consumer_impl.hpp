@@ -62,6 +62,7 @@ class ConsumerImpl {
     std::uint64_t end;
   };
 
+  [[nodiscard]] inline core::LeaseTaken attempt_shared(const core::LeaseRequest& request, std::int64_t deadline_ns);
   [[nodiscard]] inline core::LeaseTaken attempt_once(const core::LeaseRequest& request, std::int64_t deadline_ns);
   [[nodiscard]] core::LeaseTaken attempt(const core::LeaseRequest& request, std::int64_t deadline_ns);
   /// `taken`: the last attempt, which found nothing; then the one that ends the wait.

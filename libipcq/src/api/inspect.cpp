@@ -377,7 +377,7 @@ QueueInfo inspect_segment(const Segment& segment) {
   info.layout_version = segment.header().layout_version;
   info.segment_bytes = segment.header().segment_bytes;
   info.capacity_bytes = view.capacity;
-  info.message_bytes_max = view.message_bytes_max();
+  info.message_bytes_max = view.message_bytes_max;
   struct stat file {};
   if (::fstat(view.fd, &file) == 0) {
     info.owner = file.st_uid;

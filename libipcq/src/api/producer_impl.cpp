@@ -54,12 +54,12 @@ Claim ProducerImpl::claim(Room room, Deadline deadline) {
   }
   const std::uint64_t messages = room.messages == 0 ? 1 : room.messages;
   const std::uint64_t need = core::need_of(view, messages, room.bytes, room.bytes_each);
-  const std::uint64_t largest = view.message_bytes_max();
-  if (need > view.need_max() || (room.bytes_each != 0 ? room.bytes_each > largest : room.bytes > messages * largest)) {
+  const std::uint64_t largest = view.message_bytes_max;
+  if (need > view.need_max || (room.bytes_each != 0 ? room.bytes_each > largest : room.bytes > messages * largest)) {
     endpoint_.segment().fail(Errc::too_big,
                              "a claim of " + std::to_string(messages) + " messages and " + std::to_string(room.bytes) +
-                                 " bytes can never fit (a claim: " + size_text(view.need_max()) +
-                                 " with headers, a message: " + size_text(view.message_bytes_max()) + ")",
+                                 " bytes can never fit (a claim: " + size_text(view.need_max) +
+                                 " with headers, a message: " + size_text(view.message_bytes_max) + ")",
                              "send less at once, or create the queue with a larger capacity");
   }
   Claim claim;
@@ -92,7 +92,7 @@ Claim ProducerImpl::claim(Room room, Deadline deadline) {
   claim.time_ = taken.time;
   claim.position_ = taken.position;
   claim.bytes_left_ = claim.bytes_room_ = bytes;
-  claim.bytes_each_ = room.bytes_each != 0 ? room.bytes_each : view.message_bytes_max();
+  claim.bytes_each_ = room.bytes_each != 0 ? room.bytes_each : view.message_bytes_max;
   claim.messages_left_ = claim.messages_room_ = static_cast<std::uint32_t>(messages);
   // Getting lines beforehand would only slow a message's trip down that comes alone. relaxed: advice.
   if (messages > 1 || view.side().data.streaming.load(std::memory_order_relaxed) != 0)

@@ -12,11 +12,11 @@ WantedRoom ProducerImpl::wanted(const Room& room) const {
   const core::View& view = endpoint_.view();
   const std::uint64_t messages = room.messages == 0 ? 1 : room.messages;
   const std::uint64_t need = core::need_of(view, messages, room.bytes, room.bytes_each);
-  const std::uint64_t largest = view.message_bytes_max();
-  if (need > view.need_max() || (room.bytes_each != 0 ? room.bytes_each > largest : room.bytes > messages * largest)) {
+  const std::uint64_t largest = view.message_bytes_max;
+  if (need > view.need_max || (room.bytes_each != 0 ? room.bytes_each > largest : room.bytes > messages * largest)) {
     endpoint_.segment().fail(Errc::too_big,
                              "room for " + std::to_string(messages) + " messages and " + std::to_string(room.bytes) +
-                                 " bytes can never be there (a claim: " + size_text(view.need_max()) +
+                                 " bytes can never be there (a claim: " + size_text(view.need_max) +
                                  " with headers, a message: " + size_text(largest) + ")",
                              "wait for less, or create the queue with a larger capacity");
   }

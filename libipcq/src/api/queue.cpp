@@ -277,7 +277,7 @@ QueueInfo Queue::inspect() const {
 const std::string& Queue::name() const noexcept { return segment_->place().name; }
 const std::string& Queue::path() const noexcept { return segment_->place().path; }
 std::size_t Queue::capacity_bytes() const noexcept { return segment_->view().capacity; }
-std::size_t Queue::message_bytes_max() const noexcept { return segment_->view().message_bytes_max(); }
+std::size_t Queue::message_bytes_max() const noexcept { return segment_->view().message_bytes_max; }
 bool Queue::created() const noexcept { return created_; }
 
 }  // namespace ipcq

@@ -44,9 +44,7 @@ core::View make_view(const layout::HeaderCopy& header, int fd, os::FileId file) 
   core::View view;
   view.fd = fd;
   view.file = file;
-  view.capacity = header.header.capacity;
-  view.mask = header.header.capacity - 1;
-  view.alignment = header.header.alignment;
+  view.set_ring(header.header.capacity, header.header.alignment);
   view.control_bytes = header.header.control_bytes;
   view.rows_offset = header.header.rows_offset;
   view.groups_offset = header.header.groups_offset;

@@ -33,7 +33,7 @@ bool has_free_entry(Ledger& ledger) noexcept { return !ledger.full() || ledger.m
 
 // What a turn under the mutex came to; `again`: an unfinished turn, nobody may answer `empty` behind it.
 struct LeaseTurn {
-  LeaseTaken taken;
+  LeaseTaken& taken;
   bool moved = false;
   bool again = false;
 };
@@ -195,22 +195,23 @@ void lease_new(const View& view, Ledger& ledger, std::uint32_t group, Owner owne
 
 LeaseTaken lease(const View& view, std::uint32_t group, std::uint32_t incarnation, Owner owner,
                  const LeaseRequest& request, std::int64_t deadline_ns) noexcept {
+  LeaseTaken taken;  // filled in where the caller has it: a copy would wait for stores that are on their way
   for (;;) {
-    LeaseTurn turn;
+    LeaseTurn turn{taken};
     switch (lock_group(view, group, deadline_ns, turn.moved)) {
       case Locked::yes:
         break;
       case Locked::timed_out:
-        turn.taken.step = LeaseStep::lock_held;
-        return turn.taken;
+        taken.step = LeaseStep::lock_held;
+        return taken;
       case Locked::poisoned:
-        turn.taken.step = LeaseStep::poisoned;
-        return turn.taken;
+        taken.step = LeaseStep::poisoned;
+        return taken;
     }
     if (!group_is(view, group, incarnation)) {
       unlock_group(view, group);
-      turn.taken.step = LeaseStep::group_removed;
-      return turn.taken;
+      taken.step = LeaseStep::group_removed;
+      return taken;
     }
     Ledger ledger(view, group);
     turn.moved |= ledger.retire();
@@ -230,16 +231,16 @@ LeaseTaken lease(const View& view, std::uint32_t group, std::uint32_t incarnatio
       if (word_state(word) != EntryState::leased) continue;
       if (front == in_use) front = k;
       if (k == front && word_owner(word) != owner) {
-        turn.taken.front_owner = word_owner(word);
+        taken.front_owner = word_owner(word);
         if (probe_due(request)) {
-          turn.taken.step = LeaseStep::probe_front;
+          taken.step = LeaseStep::probe_front;
           break;
         }
       }
     }
     if (damaged) {
-      turn.taken.step = LeaseStep::damaged;
-    } else if (turn.taken.step != LeaseStep::probe_front) {
+      taken.step = LeaseStep::damaged;
+    } else if (taken.step != LeaseStep::probe_front) {
       if (parked < in_use && parked_due(view, group)) {
         lease_parked_entry(view, ledger, parked, group, owner, turn);
       } else if (again < in_use) {
@@ -250,13 +251,15 @@ LeaseTaken lease(const View& view, std::uint32_t group, std::uint32_t incarnatio
     }
     unlock_group(view, group);
     if (turn.moved) publish_retired(view);
-    if (!turn.again || turn.taken.step == LeaseStep::leased) return turn.taken;
+    if (!turn.again || taken.step == LeaseStep::leased) return taken;
+    taken = LeaseTaken();
   }
 }
 
 LeaseTaken lease_parked(const View& view, std::uint32_t group, std::uint32_t incarnation, Owner owner) noexcept {
-  LeaseTurn turn;
-  if (lock_group(view, group, 0, turn.moved) != Locked::yes) return turn.taken;
+  LeaseTaken taken;
+  LeaseTurn turn{taken};
+  if (lock_group(view, group, 0, turn.moved) != Locked::yes) return taken;
   if (group_is(view, group, incarnation) && !is_exclusive_group(view, group) && parked_due(view, group)) {
     Ledger ledger(view, group);
     turn.moved |= ledger.retire();
@@ -273,7 +276,7 @@ LeaseTaken lease_parked(const View& view, std::uint32_t group, std::uint32_t inc
   }
   unlock_group(view, group);
   if (turn.moved) publish_retired(view);
-  return turn.taken;
+  return taken;
 }
 
 Outcome ack(const View& view, std::uint32_t group, std::uint32_t incarnation, std::uint32_t entry,

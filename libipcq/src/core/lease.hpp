@@ -39,6 +39,7 @@ enum class LeaseStep : std::uint8_t {
 
 struct LeaseTaken {
   LeaseTaken() noexcept {}  // not defaulted: GCC would first zero all of it in a loop, for every call
+  explicit LeaseTaken(LeaseStep why, Owner front = 0) noexcept : step(why), front_owner(front) {}
   LeaseStep step = LeaseStep::nothing;
   std::uint64_t begin = 0;
   std::uint64_t end = 0;

@@ -57,7 +57,7 @@ class Ledger {
   }
   [[nodiscard]] bool full() const noexcept { return in_use() == view_.ledger_entries; }
   /// Number of the k-th entry in order of begin; those from in_use() on are free.
-  [[nodiscard]] std::uint32_t at(std::uint32_t k) const noexcept { return index_[slot(k)] % view_.ledger_entries; }
+  [[nodiscard]] std::uint32_t at(std::uint32_t k) const noexcept { return within(index_[slot(k)]); }
   [[nodiscard]] layout::LedgerEntry& entry(std::uint32_t number) const noexcept { return entries_[number]; }
   /// A:ack, with R:ack: whoever finished the range has read it.
   [[nodiscard]] std::uint64_t word(std::uint32_t number) const noexcept {
@@ -108,11 +108,15 @@ class Ledger {
  private:
   void repair_drop() noexcept;
   [[nodiscard]] std::uint32_t slot(std::uint32_t k) const noexcept {
-    return (row_.index_first.load(std::memory_order_relaxed) + k) % view_.ledger_entries;  // relaxed: under the mutex
+    const std::uint32_t sum = row_.index_first.load(std::memory_order_relaxed) + k;  // relaxed: under the mutex
+    return within(sum < view_.ledger_entries ? sum : sum - view_.ledger_entries);
   }
-  void set_first(std::uint32_t first) noexcept {
-    row_.index_first.store(first % view_.ledger_entries, std::memory_order_relaxed);
+  /// value % ledger_entries. It is below that already unless somebody damaged it, and a lease asks ten times: each division
+  /// would cost it as much as its exchange of the entry's word.
+  [[nodiscard]] std::uint32_t within(std::uint32_t value) const noexcept {
+    return value < view_.ledger_entries ? value : value % view_.ledger_entries;
   }
+  void set_first(std::uint32_t first) noexcept { row_.index_first.store(within(first), std::memory_order_relaxed); }
   void set_count(std::uint32_t count) noexcept { row_.index_count.store(count, std::memory_order_relaxed); }
   void free_entry(std::uint32_t number) noexcept {
     // The sequence stays, so that a stale handle's second ack misses.

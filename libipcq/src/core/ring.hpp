@@ -73,7 +73,7 @@ __attribute__((no_sanitize("thread"))) IPCQ_MAY_TOUCH_POISONED inline std::uint6
   const std::uint64_t length = detail::head_length(head);
   switch (detail::head_state(head)) {
     case RecordState::committed:
-      return length <= view.message_bytes_max() ? detail::record_bytes(length, view.alignment) : 0;
+      return length <= view.message_bytes_max ? detail::record_bytes(length, view.alignment) : 0;
     case RecordState::claimed:
     case RecordState::skipped:
       return length >= view.alignment && length <= view.capacity && (length & (view.alignment - 1)) == 0 ? length : 0;

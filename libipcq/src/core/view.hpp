@@ -28,9 +28,11 @@ struct View {
   int fd = -1;                        // the control descriptor: carries no lock, so probes may go through it
   os::FileId file;
 
-  std::uint64_t capacity = 0;
+  std::uint64_t capacity = 0;  // these five by set_ring()
   std::uint64_t mask = 0;
   std::uint64_t alignment = 16;
+  std::uint64_t message_bytes_max = 0;
+  std::uint64_t need_max = 0;  // of a claim
   std::uint64_t control_bytes = 0;
   std::uint64_t rows_offset = 0;
   std::uint64_t groups_offset = 0;
@@ -75,14 +77,16 @@ struct View {
   }
 
   [[nodiscard]] bool exclusive() const noexcept { return producers == ProducerMode::exclusive; }
-  [[nodiscard]] std::uint64_t message_bytes_max() const noexcept {
+  /// The ring's size, and what follows from it: every claim and every record asks.
+  void set_ring(std::uint64_t capacity_bytes, std::uint64_t alignment_bytes) noexcept {
+    capacity = capacity_bytes;
+    mask = capacity - 1;
+    alignment = alignment_bytes;
     const std::uint64_t most = detail::kClaimBytesMax - 2 * alignment;  // with its header it must fit a claim
-    return capacity / 2 < most ? capacity / 2 : most;
-  }
-  /// Largest need of a claim: the end mark wants 16 bytes behind it, and lengths have 30 bits.
-  [[nodiscard]] std::uint64_t need_max() const noexcept {
-    const std::uint64_t most = capacity - alignment;
-    return most < detail::kClaimBytesMax ? most : detail::kClaimBytesMax - alignment;
+    message_bytes_max = capacity / 2 < most ? capacity / 2 : most;
+    // The end mark wants 16 bytes behind it, and lengths have 30 bits.
+    const std::uint64_t room = capacity - alignment;
+    need_max = room < detail::kClaimBytesMax ? room : detail::kClaimBytesMax - alignment;
   }
 
   /// A stamp of the queue's clock; 0 if stamps are off.

@@ -45,7 +45,7 @@ void run(fuzz::Image& image, const fuzz::Steps& steps) {
         const std::uint64_t messages = 1 + step.how % 8;
         const std::uint64_t need =
             core::need_of(view, messages, step.number, (step.more & 1U) != 0 ? step.number % 4096 : 0);
-        if (need > view.need_max()) break;
+        if (need > view.need_max) break;
         core::ClaimTaken taken;
         const Outcome outcome = core::claim(view, producer, need, 0, taken);
         if (outcome == Outcome::ok) {
@@ -70,7 +70,7 @@ void run(fuzz::Image& image, const fuzz::Steps& steps) {
         // One message that fills the claim, or less.
         const std::uint64_t most = open->need - view.alignment;
         const std::uint64_t bytes = step.how % 2 == 0 ? most : step.number % (most + 1);
-        const std::uint64_t length = bytes < view.message_bytes_max() ? bytes : view.message_bytes_max();
+        const std::uint64_t length = bytes < view.message_bytes_max ? bytes : view.message_bytes_max;
         (void)core::commit(view, producer, open->position, open->need, detail::record_bytes(length, view.alignment),
                            detail::make_head(core::RecordState::committed, length, step.number & 0xffffU));
         open.reset();
