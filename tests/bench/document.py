@@ -105,9 +105,48 @@ class Document:
             bound = ("≤ " if bar["at_most"] else "≥ ") + f"{verdict['bound']:g}{unit}" if "bound" in verdict else "none here"
             word = ("met" if verdict["met"] else "**missed**") if "met" in verdict else ""
             rows.append([bar["what"], bound, number(verdict["figure"]) + unit, word])
+        why = self.why_missed()
         return ("What the project demands of itself. The absolute figures were set on another processor (a 2.6 GHz Zen 5, where a cache line "
                 "goes there and back in 120 ns); the ratios hold anywhere.\n\n" +
-                table(["", "demanded", "measured", ""], rows))
+                table(["", "demanded", "measured", ""], rows) + ("\n### What stands in the way\n\n" + why if why else ""))
+
+    def why_missed(self):
+        """Of what is missed, what the same run says about the reason."""
+        def median(name):
+            found = self.named(name)
+            return found[0].median if found else None
+        parts = []
+        trips = []
+        for mode in ("exclusive", "shared"):
+            raw, trip = median("raw/rtt-64B"), median(f"ipcq/rtt-64B-spin-{mode}")
+            claim, lease = (median(f"ipcq/alone-{what}-64B-{mode}") for what in ("claim-commit", "lease-ack"))
+            if None not in (raw, trip, claim, lease):
+                trips.append([mode, number(raw), number(claim), number(lease), number(raw + 2 * (claim + lease)), number(trip)])
+        if trips:
+            parts.append("**A round trip** is two bare trips of the lines and, on each side, a lease and a claim, one after the other: while a "
+                         "message is leased, acked and answered nothing travels. What those take a processor that has all lines in its own "
+                         "cache is measured with nobody else there (*alone*); instructions and system calls are counted in "
+                         "[budgets](budgets.md). ns:\n\n" +
+                         table(["", "bare trip", "claim to commit, alone", "lease to ack, alone", "bare + twice both", "measured"], trips))
+        limits = []
+        for bar in self.results.json["bars"]:
+            verdict = bar.get(self.placement, bar.get("anywhere"))
+            if not verdict or verdict.get("met", True) or bar["at_most"] or bar.get("unit") != "M/s":
+                continue
+            row = self.named(bar["row"])[0]
+            batch = row.facts.get("batch", 1)
+            bare = median(f"raw/one-by-one-{row.payload_bytes}B-8M" if batch == 1 else f"raw/stream-{row.payload_bytes}B-b64-8M")
+            if bare:
+                alone = median(f"ipcq/alone-claim-commit-64B-{row.facts.get('mode', '')}") if batch == 1 else None
+                limits.append([bar["what"], f"{verdict['bound']:g}", number(bare / 1e6), number(1e3 / alone) if alone else "",
+                               number(verdict["figure"])])
+        if limits:
+            parts.append("**Rates** that were demanded in figures: what the bare ring, which does nothing but move the bytes, reaches on "
+                         "this machine; and, one by one, what claim to commit alone would allow. Million a second:\n\n" +
+                         table(["", "demanded", "bare ring here", "claim to commit, alone", "measured"], limits))
+        if parts:
+            parts.append("What each idea of the data path buys, and what was measured and not done, is in [ideas](ideas.md).\n")
+        return "\n".join(parts)
 
     def throughput(self):
         shared = [row for row in self.beginning("ipcq/stream-")

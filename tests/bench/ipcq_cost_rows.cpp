@@ -140,6 +140,46 @@ Row create_row(QueueUse use, std::size_t capacity_bytes) {
   return row;
 }
 
+enum class Half : std::uint8_t { claim, lease };
+
+void tell_alone(Side& side, const QueueUse& use, Half half) {
+  constexpr std::uint64_t kRound = 256;
+  const Queue queue = create_queue(use, "alone");
+  QueueSender<64> sender(attach_producer(use, queue), 1);
+  QueueReceiver<64> receiver(attach_consumer(use, queue), 1);
+  std::vector<double> times;
+  std::uint64_t sent = 0;
+  std::uint64_t received = 0;
+  side.start();
+  do {
+    if (!side.warmed_up()) times.clear();
+    const std::uint64_t begin = clock_ns(CLOCK_MONOTONIC);
+    for (std::uint64_t i = 0; i < kRound; ++i) sender.send(sent++);
+    const std::uint64_t middle = clock_ns(CLOCK_MONOTONIC);
+    while (received < sent) receiver.receive(received);
+    const std::uint64_t end = clock_ns(CLOCK_MONOTONIC);
+    times.push_back(static_cast<double>(half == Half::claim ? middle - begin : end - middle) / kRound);
+  } while (side.running(sent));
+  side.tell(median(times));
+}
+
+/// One process sends and receives in turn, a few hundred messages at a time: what a message takes of a processor when no
+/// line of the ring has to come from another one. Twice both halves and the bare round trip are what a round trip can be.
+Row alone_row(QueueUse use, Half half) {
+  use.wait = WaitStrategy::spin;
+  const bool exclusive = use.producers == ProducerMode::exclusive;
+  const std::string name = half == Half::claim ? "claim-commit" : "lease-ack";
+  const std::string what = half == Half::claim ? "claim, write, commit" : "lease, read, ack";
+  const std::string mode = exclusive ? "exclusive" : "shared";
+  return cost_row("ipcq/alone-" + name + "-64B-" + mode,
+                  "one process alone: " + what + " of one 64-byte message, " + mode, "ns", use, [=](const Plan& plan) {
+                    return run_alone(plan, [&](Side& side) {
+                      tell_alone(side, use, half);
+                      remove("alone", {.directory = use.directory});
+                    });
+                  });
+}
+
 /// What the kernel takes for the memory alone: a file of so many bytes whose pages are there.
 Row reserve_row(const QueueUse& use, std::size_t bytes) {
   Row row = cost_row(reserve_name(bytes), "to reserve a file of " + size_text(bytes) + " in the same tmpfs", "ms", use,
@@ -201,6 +241,12 @@ Row memory_row(const QueueUse& use) {
 std::vector<Row> ipcq_cost_rows(const std::string& directory) {
   const QueueUse use{.directory = directory, .wait = WaitStrategy::adaptive};
   std::vector<Row> rows;
+  for (const bool exclusive : {true, false}) {
+    QueueUse alone = use;
+    alone.producers = exclusive ? ProducerMode::exclusive : ProducerMode::shared;
+    alone.consumers = exclusive ? ConsumerMode::exclusive : ConsumerMode::shared;
+    for (const Half half : {Half::claim, Half::lease}) rows.push_back(alone_row(alone, half));
+  }
   rows.push_back(idle_row(use, WaitStrategy::adaptive));
   rows.push_back(idle_row(use, WaitStrategy::sleep));
   rows.push_back(attach_row(use));

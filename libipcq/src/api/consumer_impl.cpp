@@ -6,6 +6,7 @@
 #include "core/producer_side.hpp"
 #include "core/ring.hpp"
 #include "core/stats.hpp"
+#include "core/without.hpp"
 
 namespace ipcq::detail {
 namespace {
@@ -19,7 +20,7 @@ constexpr int kClaimPauses = 40;
 constexpr std::uint32_t kLooksPerAttempt = 1024;
 // The first looks, about a microsecond, come without a pause between them: it takes 10 to 60 ns, and an answer that is on
 // its way would wait for the end of it.
-constexpr std::uint32_t kHotLooks = 512;
+constexpr std::uint32_t kHotLooks = core::has(core::Idea::hot_looks) ? 512 : 0;
 constexpr std::uint32_t kLooksPerClock = 16;
 // A claim that appears at the frontier is most often committed a moment later: until then nothing can be taken.
 constexpr std::uint32_t kLooksPerClaim = 64;
@@ -131,7 +132,7 @@ core::LeaseTaken ConsumerImpl::attempt(const core::LeaseRequest& request, std::i
 
 void ConsumerImpl::note_look(const core::LeaseTaken& taken) noexcept {
   took_all_ = taken.took_all;
-  if (!took_all_) return;
+  if (!took_all_ || !core::has(core::Idea::getting_ahead)) return;
   const std::uint64_t bytes = taken.step == core::LeaseStep::leased ? taken.end - taken.begin : 0;
   // relaxed: advice.
   if (ahead_.took_all(taken.messages, bytes))

@@ -8,6 +8,7 @@
 #include "core/ring.hpp"
 #include "core/room.hpp"
 #include "core/stats.hpp"
+#include "core/without.hpp"
 
 namespace ipcq::detail {
 namespace {
@@ -95,7 +96,7 @@ Claim ProducerImpl::claim(Room room, Deadline deadline) {
   claim.bytes_each_ = room.bytes_each != 0 ? room.bytes_each : view.message_bytes_max;
   claim.messages_left_ = claim.messages_room_ = static_cast<std::uint32_t>(messages);
   // Getting lines beforehand would only slow a message's trip down that comes alone. relaxed: advice.
-  if (messages > 1 || view.side().data.streaming.load(std::memory_order_relaxed) != 0)
+  if (core::has(core::Idea::prefetch) && (messages > 1 || view.side().data.streaming.load(std::memory_order_relaxed) != 0))
     claim.room_ahead_ = state_.limit - taken.position;
   open_ = true;
   return claim;

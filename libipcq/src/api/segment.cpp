@@ -15,6 +15,7 @@
 #include "api/names.hpp"
 #include "core/crash_point.hpp"
 #include "core/quota_table.hpp"
+#include "core/without.hpp"
 #include "ipcq/admin.hpp"
 
 // Under ThreadSanitizer both sides use one view: it tracks addresses, and two mappings of the same bytes look unrelated.
@@ -241,9 +242,9 @@ std::shared_ptr<Segment> Segment::create(const Place& place, const CreateOptions
   plan.owner_uid = ::geteuid();
   plan.namespaces = os::own_namespaces();
   plan.created_unix_ns = static_cast<std::uint64_t>(os::unix_ns());
-  plan.clock = !options.timestamps         ? layout::ClockKind::off
-               : os::tsc_is_clock_source() ? layout::ClockKind::tsc
-                                           : layout::ClockKind::monotonic;
+  plan.clock = !options.timestamps                                         ? layout::ClockKind::off
+               : core::has(core::Idea::ticks) && os::tsc_is_clock_source() ? layout::ClockKind::tsc
+                                                                           : layout::ClockKind::monotonic;
   if (plan.clock == layout::ClockKind::tsc) {
     const os::TickScale scale = os::measure_tsc();
     plan.clock_mult = scale.mult;

@@ -6,6 +6,7 @@
 #include "core/crash_point.hpp"
 #include "core/event_count.hpp"
 #include "core/parking.hpp"
+#include "core/without.hpp"
 
 namespace ipcq::core {
 namespace {
@@ -251,7 +252,11 @@ Outcome ack_exclusive(const View& view, std::uint32_t group, const ExclusiveStat
   if (row.owner.load(std::memory_order_relaxed) != state.owner) return Outcome::disowned;  // relaxed: see above
   // R:retired, with A:retired: our reads are before the producer's next writes there. seq_cst: the fence before the look at
   // the waiters too (R:wake). One exchange   (die before → delivered again; after → finished)
-  row.retired.exchange(position, std::memory_order_seq_cst);  // R:retired, R:wake
+  if constexpr (has(Idea::fence)) {
+    row.retired.exchange(position, std::memory_order_seq_cst);  // R:retired, R:wake
+  } else {
+    row.retired.store(position, std::memory_order_release);  // R:retired
+  }
   IPCQ_CRASH_POINT("xconsumer.retired");
   notify(view.side().space);
   return Outcome::ok;

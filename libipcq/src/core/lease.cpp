@@ -5,6 +5,7 @@
 #include "core/endpoints.hpp"
 #include "core/event_count.hpp"
 #include "core/parking.hpp"
+#include "core/without.hpp"
 
 namespace ipcq::core {
 namespace {
@@ -290,6 +291,10 @@ Outcome ack(const View& view, std::uint32_t group, std::uint32_t incarnation, st
     return Outcome::disowned;
   }
   IPCQ_CRASH_POINT("ack.done");  // die here → done; the next holder of the mutex retires
+  if (!has(Idea::free_ack)) {
+    retire_and_publish(view, group, incarnation);
+    return Outcome::ok;
+  }
   if (somebody_waits(view.side().space) || closed_at(view) != kNoPosition) retire_and_publish(view, group, incarnation);
   return Outcome::ok;
 }

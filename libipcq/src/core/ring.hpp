@@ -11,6 +11,7 @@
 #include <cstdint>
 
 #include "core/view.hpp"
+#include "core/without.hpp"
 #include "ipcq/detail/record.hpp"
 #include "os/address_sanitizer.hpp"
 
@@ -31,7 +32,11 @@ IPCQ_MAY_TOUCH_POISONED inline void store_head(std::atomic<std::uint64_t>& word,
   word.store(head, order);
 }
 IPCQ_MAY_TOUCH_POISONED inline void exchange_head(std::atomic<std::uint64_t>& word, std::uint64_t head) noexcept {
-  word.exchange(head, std::memory_order_seq_cst);  // R:publish, R:wake
+  if constexpr (has(Idea::fence)) {
+    word.exchange(head, std::memory_order_seq_cst);  // R:publish, R:wake
+  } else {
+    word.store(head, std::memory_order_release);  // R:publish
+  }
 }
 [[nodiscard]] IPCQ_MAY_TOUCH_POISONED inline bool compare_exchange_head(std::atomic<std::uint64_t>& word,
                                                                         std::uint64_t& expected,
@@ -194,7 +199,8 @@ inline constexpr std::uint32_t kWalkRecordsMax = 4096;
     }
     // Only a message's head has a run.
     const std::uint64_t batch_head = state == RecordState::committed ? head : detail::with_run(head, 0);
-    const std::uint64_t alike = alike_max == 1 ? 1 : run_of_alike(view, at, bound - span, batch_head, span, alike_max);
+    const std::uint64_t alike =
+        alike_max == 1 || !has(Idea::runs) ? 1 : run_of_alike(view, at, bound - span, batch_head, span, alike_max);
     at += alike * span;
     result.records += static_cast<std::uint32_t>(alike);
     if (state == RecordState::committed) {

@@ -4,11 +4,13 @@
 #include <bit>
 #include <cstdint>
 
+#include "core/without.hpp"
 #include "layout/layout.hpp"
 
 namespace ipcq::core {
 
-inline constexpr std::uint32_t kSampling = 16;  // one lease in so many is timed; its message count is the weight
+// One lease in so many is timed; its message count is the weight.
+inline constexpr std::uint32_t kSampling = has(Idea::sampling) ? 16 : 1;
 
 /// 0-7 ns each have a bucket; from there each octave has eight. The last takes everything above.
 constexpr std::uint32_t bucket_of(std::uint64_t ns) noexcept {
