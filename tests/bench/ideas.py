@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """What each of the library's ideas buys: builds the library once without each (libipcq/src/core/without.hpp), runs rows of
-ipcq-bench with the library as it is and with that one in turn, and prints medians and their ratio. --docs writes the table into
+ipcq-bench with the library as it is and with that one in turn, and prints medians, and of the ratios
+of the pairs the median and the quartiles. --docs writes the table into
 docs/ideas.md. About five minutes; wants an idle machine."""
 
 import argparse
@@ -46,50 +47,48 @@ def build(idea, folder):
 
 
 def measure(bench, library, rows, seconds):
-    """One run of each row: {row: (placement, median, unit)}. A run in which something else took a processor is left out."""
+    """One run of each row: {(row, placement, unit): median}. A run in which something else took a processor is left out."""
     with tempfile.NamedTemporaryFile(suffix=".json") as file:
         command = [str(bench), "--repeats", "1", "--seconds", str(seconds), "--json", file.name]
         for row in rows:
             command += ["--only", row]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
                        env={**os.environ, "LD_LIBRARY_PATH": str(library)})
-        found = {}
-        for row in json.load(open(file.name, encoding="utf-8"))["rows"]:
-            for placement in ("near", "far"):
-                if row["name"] in rows and row.get(placement):
-                    found[row["name"]] = (placement, row[placement]["median"], row["unit"])
-        return found
+        with open(file.name, encoding="utf-8") as results:
+            measured = json.load(results)["rows"]
+    found = {}
+    for row in measured:
+        for placement in ("near", "far", "anywhere"):
+            if row["name"] in rows and row.get(placement):
+                unit = {"throughput": "M/s", "told": row["unit"]}.get(row["measure"], "ns")
+                scale = 1e6 if row["measure"] == "throughput" else 1
+                found[row["name"], placement, unit] = row[placement]["median"] / scale
+    return found
 
 
 class Measured:
-    """Medians of one row with the idea and without it, of the runs of one placement."""
+    """One row with the idea and without it, in pairs that follow each other: the machine changes within minutes by more than
+    most ideas buy."""
 
-    def __init__(self, idea, row, placement, unit, with_it, without):
-        self.idea, self.row, self.placement, self.unit = idea, row, placement, unit
-        self.with_it, self.without = statistics.median(with_it), statistics.median(without)
-        self.runs = min(len(with_it), len(without))
-        self.spread = [(min(values), max(values)) for values in (with_it, without)]
-
-    @property
-    def gain(self):
-        """Above 1: the row is better with the idea."""
-        return self.without / self.with_it if self.unit == "ns" else self.with_it / self.without
+    def __init__(self, idea, row, placement, unit, pairs):
+        self.idea, self.row, self.placement, self.unit, self.pairs = idea, row, placement, unit, pairs
+        self.with_it, self.without = (statistics.median(side) for side in zip(*pairs))
+        # Above 1: the row is better with the idea.
+        gains = sorted(without / with_it if unit == "ns" else with_it / without for with_it, without in pairs)
+        self.gain = statistics.median(gains)
+        self.least, self.most = gains[len(gains) // 4], gains[-1 - len(gains) // 4]
 
 
 def number(value, unit):
-    return f"{value:,.0f} ns" if unit == "ns" else f"{value / 1e6:.3g} M/s"
-
-
-def cell(value, spread, unit):
-    return f"{number(value, unit)} ({number(spread[0], unit).split()[0]} – {number(spread[1], unit).split()[0]})"
+    return f"{value:,.0f} {unit}" if value >= 100 else f"{value:.3g} {unit}"
 
 
 def table(measured):
-    lines = ["| without | measured | as it is | without it | gain |", "|---|---|---:|---:|---:|"]
+    lines = ["| without | row | as it is | without it | gain |", "|---|---|---:|---:|---:|"]
     for one in measured:
-        lines.append(f"| `{one.idea}` | `{one.row.removeprefix('ipcq/')}`, {one.placement}, {one.runs} runs | "
-                     f"{cell(one.with_it, one.spread[0], one.unit)} | {cell(one.without, one.spread[1], one.unit)} | "
-                     f"{one.gain:.2f} |")
+        lines.append(f"| `{one.idea}` | `{one.row.removeprefix('ipcq/')}` ({one.placement}, {len(one.pairs)} pairs) | "
+                     f"{number(one.with_it, one.unit)} | {number(one.without, one.unit)} | "
+                     f"{one.gain:.2f} ({one.least:.2f} – {one.most:.2f}) |")
     return "\n".join(lines)
 
 
@@ -115,20 +114,21 @@ def main():
     ideas = arguments.only or list(IDEAS)
     bench = TOP / "build/bin/ipcq-bench"
     libraries = {idea: build(idea, TOP / "build/without" / idea) for idea in ideas}
-    runs = defaultdict(lambda: ([], []))
+    pairs = defaultdict(list)
     for repeat in range(arguments.repeats):
         for idea in ideas:
-            both = [(0, TOP / "build/lib"), (1, libraries[idea])]
-            for side, library in both if repeat % 2 == 0 else reversed(both):
-                for row, (placement, median, unit) in measure(bench, library, IDEAS[idea], arguments.seconds).items():
-                    runs[idea, row, placement, unit][side].append(median)
+            both = [TOP / "build/lib", libraries[idea]]
+            found = [measure(bench, library, IDEAS[idea], arguments.seconds) for library in both[::-1 if repeat % 2 else 1]]
+            with_it, without = found[::-1 if repeat % 2 else 1]
+            for key in with_it.keys() & without.keys():
+                pairs[idea, *key].append((with_it[key], without[key]))
         print(f"round {repeat + 1} of {arguments.repeats}", file=sys.stderr, flush=True)
-    measured = [Measured(*key, *sides) for idea in ideas for row in IDEAS[idea] for key, sides in runs.items()
-                if key[:2] == (idea, row) and all(sides)]
+    measured = [Measured(*key, pairs[key]) for idea in ideas for row in IDEAS[idea] for key in sorted(pairs)
+                if key[:2] == (idea, row)]
     text = table(measured)
     print(text)
     if arguments.json:
-        Path(arguments.json).write_text(json.dumps([vars(one) | {"gain": one.gain} for one in measured], indent=1))
+        Path(arguments.json).write_text(json.dumps([vars(one) for one in measured], indent=1))
     if arguments.docs:
         with tempfile.NamedTemporaryFile(suffix=".json") as file:
             subprocess.run([str(bench), "--repeats", "1", "--seconds", "0.05", "--only", "raw/rtt-flag",

@@ -6,12 +6,16 @@
 #include <sys/stat.h>
 
 #include <cstdint>
+#include <optional>
+#include <thread>
 #include <utility>
 #include <vector>
 
+#include "core/lease.hpp"
 #include "core/producer_side.hpp"
 #include "core/recovery.hpp"
 #include "fixture.hpp"
+#include "kept_mutex.hpp"
 #include "os/life_lock.hpp"
 
 namespace ipcq::unit {
@@ -201,6 +205,42 @@ TEST_F(EndpointTable, RowsOfThisImageAndOfOtherProcessesAreNotFreedAsOfAnEarlier
   core::free_rows_of_earlier_images(view_);
   EXPECT_TRUE(attached(own.owner));
   EXPECT_TRUE(attached(other.owner));
+}
+
+TEST_F(EndpointTable, RowsThatLostTheirLifeLocksAreNotFreedAsOfAnEarlierImageIfTheyAreOfThisOneOrOfAnotherProcess) {
+  Attached own = attach();
+  Attached other = attach();
+  own.life.reset();
+  other.life.reset();
+  row(other.owner).image.store(core::own_image() + 2);
+  row(other.owner).pid.fetch_add(1);
+  core::free_rows_of_earlier_images(view_);
+  EXPECT_TRUE(attached(own.owner));
+  EXPECT_TRUE(attached(other.owner));
+}
+
+TEST_F(EndpointTable, ARowThatAnotherTookWhileOneWaitedForTheTableIsLeftToHim) {
+  AttachResult result = AttachResult::full;
+  {
+    std::optional<Keeper> keeper(std::in_place, view_.side().table_lock.mutex);
+    std::thread late([&] { result = attach().result; });
+    wait_for_waiter(view_.side().table_lock.mutex);
+    segment_.attach(0);
+    keeper.reset();
+    late.join();
+  }
+  EXPECT_EQ(result, AttachResult::again);
+}
+
+TEST_F(EndpointTable, TheLeaseOfALivingProcessThatLostItsLifeLockIsNotGivenBack) {
+  const core::GroupId group = segment_.add_group();
+  Attached own = attach(layout::RowKind::consumer);
+  auto& entry = view_.entries(group.row)[0];
+  entry.word.store(core::make_word(core::EntryState::leased, 0, 1, own.owner));
+  own.life.reset();
+  ASSERT_EQ(core::judge(view_, own.owner), Verdict::lost_life_lock);
+  EXPECT_FALSE(core::redeliver_dead(view_, group.row));
+  EXPECT_EQ(core::word_state(entry.word.load()), core::EntryState::leased);
 }
 
 TEST_F(EndpointTable, ASecondCopyOfTheLibraryInThisProcessIsNoEarlierImage) {

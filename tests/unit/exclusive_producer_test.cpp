@@ -181,6 +181,25 @@ TEST_F(ExclusiveProducer, CloseIsFinishedByTheLivingProducerWhereItsOpenClaimEnd
   EXPECT_EQ(core::closed_at(view()), 64U);
 }
 
+TEST_F(ExclusiveProducer, CloseIsFinishedByTheLivingProducerWhenItAbortsAndWhenItLeaves) {
+  const core::ClaimTaken taken = segment_.claim(first_, 64);
+  core::close(view());
+  ASSERT_EQ(core::closed_at(view()), core::kNoPosition);
+  ASSERT_EQ(core::abort(view(), first_, taken.position, 64), Outcome::ok);
+  EXPECT_EQ(core::closed_at(view()), taken.position);
+
+  ASSERT_TRUE(core::reopen(view()));
+  view().frozen().flags.fetch_or(layout::flag::kClosed);
+  core::leave_producer(view(), first_);
+  EXPECT_EQ(core::closed_at(view()), taken.position);
+}
+
+TEST_F(ExclusiveProducer, ItsTimesNeverGoBack) {
+  const std::uint64_t later = view().stamp() + 1'000'000'000'000;
+  first_.time = later;
+  EXPECT_EQ(segment_.claim(first_, 64).time, later);
+}
+
 TEST_F(ExclusiveProducer, ACloseBehindWhatItsDeadProducerCannotHaveWrittenHasNoEnd) {
   segment_.put_head(segment_.claim_position(), RecordState::claimed, 64, first_.owner);
   segment_.end(first_.owner);

@@ -214,6 +214,29 @@ TEST_F(GroupRows, AnAckOfAnEarlierGroupMissesTheRowsNextOne) {
   EXPECT_EQ(ack(next, fresh), Outcome::ok);
 }
 
+TEST_F(GroupRows, ASecondAckOfAnEarlierGroupMissesTheRowsNextOneThoughTheConsumerIsTheSame) {
+  segment_.add_group({.name = "other"});
+  segment_.send(producer_, 8);
+  const core::LeaseTaken stale = lease(default_);
+  ASSERT_EQ(ack(default_, stale), Outcome::ok);
+  ASSERT_EQ(remove(default_, true), RemoveGroup::ok);
+  const GroupId next = segment_.add_group({.name = "next"});
+  ASSERT_EQ(next.row, default_.row);
+  segment_.send(producer_, 8);
+  const core::LeaseTaken fresh = lease(next);
+  ASSERT_EQ(fresh.entry, stale.entry);
+  EXPECT_EQ(ack(next, stale), Outcome::disowned);
+  EXPECT_EQ(ack(next, fresh), Outcome::ok);
+}
+
+TEST_F(GroupRows, OneWhoseRemovalIsNotDoneKeepsItsRoom) {
+  segment_.add_group({.name = "other"});
+  row(default_).retired.store(0);
+  view().group(1).retired.store(4096);
+  row(default_).state.store(static_cast<std::uint32_t>(layout::GroupState::marked));
+  EXPECT_EQ(core::refresh_least_retired(view()), 0U);
+}
+
 // An acker finishes its range, is preempted, and goes on to retire when its group is removed: the row belongs to whoever
 // adds a group next, without the group's mutex.
 TEST_F(GroupRows, ALateAckerRetiresNothingInAFreeRow) {

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <cstdint>
 #include <thread>
 #include <tuple>
 
@@ -45,5 +46,14 @@ class Keeper {
   std::atomic<bool> over_{false};
   std::thread thread_;
 };
+
+/// Whether a thread sleeps in the mutex: glibc's and the kernel's mark in its first word (futex(2)).
+inline bool somebody_waits_for(const os::RobustMutex& mutex) {
+  constexpr std::uint32_t kWaiters = 0x80000000U;
+  return (reinterpret_cast<const std::atomic<std::uint32_t>&>(mutex).load() & kWaiters) != 0;
+}
+inline void wait_for_waiter(const os::RobustMutex& mutex) {
+  while (!somebody_waits_for(mutex)) std::this_thread::yield();
+}
 
 }  // namespace ipcq::unit

@@ -37,6 +37,12 @@ TEST_F(ImpossibleLedger, ALeasedRangeThatIsRetired) {
   expect_no_repair();
 }
 
+TEST_F(ImpossibleLedger, ALeasedRangeThatIsRetiredInPart) {
+  row().retired.store(32);
+  write(0, {0, 64, EntryState::leased, 0, owner_});
+  expect_no_repair();
+}
+
 TEST_F(ImpossibleLedger, AParkedRangeThatIsRetired) {
   row().retired.store(64);
   write(0, {0, 32, EntryState::parked, 3, 0});
