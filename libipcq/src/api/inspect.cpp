@@ -288,8 +288,9 @@ void add_exclusive_leases(const View& view, std::uint32_t number, GroupInfo& inf
   } else if (const core::Parked why = core::parked_front(row, info.retired); why != core::Parked::no) {
     lease.state = "parked";
     lease.reason = reason_text(why);
-    const std::uint64_t span = core::span_of(view, core::peek_head(view, info.retired));
-    lease.end = info.retired + span;
+    // Of no record's place (damage) nothing is read.
+    const bool can_be = core::can_be_position(view, info.retired);
+    lease.end = info.retired + (can_be ? core::span_of(view, core::peek_head(view, info.retired)) : 0);
     info.parked_messages = 1;
     info.leases.push_back(lease);
     lease.reason.clear();
