@@ -34,7 +34,7 @@ TEST_F(AbandonedClaim, OrCommittedAtOnceIsOneOfThemAndBothKnowWhich) {
   Outcome committed = Outcome::ok;
   std::uint64_t abandoned = 0;
   race(
-      scaled(500),
+      scaled(200),
       [&] {
         committed = core::commit(view(), producer_, taken.position, 32, 32, make_head(RecordState::committed, 16, 0));
       },
