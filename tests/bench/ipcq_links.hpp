@@ -80,6 +80,23 @@ class QueueSender {
   std::uint32_t batch_;
 };
 
+/// Checks the messages of a lease in place; false: the last was the end of the run.
+template <std::size_t PayloadBytes>
+bool check(const Lease& lease, std::uint64_t& sequence) {
+  if (!lease) unexpected("lease", lease.outcome());
+  for (const Message& message : lease) {
+    if (message.payload.size() != PayloadBytes) wrong_size(sequence, PayloadBytes, message.payload.size());
+    if (!payload_is<PayloadBytes>(message.payload.data(), sequence)) [[unlikely]]
+      return !is_end_of_run<PayloadBytes>(message.payload.data(), sequence);
+    ++sequence;
+  }
+  return true;
+}
+
+inline void finish(Lease& lease) {
+  if (const Outcome outcome = lease.ack(); outcome != Outcome::ok) unexpected("ack", outcome);
+}
+
 /// Leases up to `lease_max` messages, checks each in place, acks them at once.
 template <std::size_t PayloadBytes>
 class QueueReceiver {
@@ -88,17 +105,8 @@ class QueueReceiver {
 
   bool receive(std::uint64_t& sequence) {
     Lease lease = consumer_.lease({.max_messages = lease_max_});
-    if (!lease) unexpected("lease", lease.outcome());
-    bool more = true;
-    for (const Message& message : lease) {
-      if (message.payload.size() != PayloadBytes) wrong_size(sequence, PayloadBytes, message.payload.size());
-      if (!payload_is<PayloadBytes>(message.payload.data(), sequence)) [[unlikely]] {
-        more = !is_end_of_run<PayloadBytes>(message.payload.data(), sequence);
-        break;
-      }
-      ++sequence;
-    }
-    if (const Outcome outcome = lease.ack(); outcome != Outcome::ok) unexpected("ack", outcome);
+    const bool more = check<PayloadBytes>(lease, sequence);
+    finish(lease);
     return more;
   }
 
@@ -107,19 +115,26 @@ class QueueReceiver {
   std::uint32_t lease_max_;
 };
 
-/// One end of a round trip: a producer of one queue, a consumer of the other, one message a claim and a lease.
+/// One end of a round trip: a producer of one queue, a consumer of the other, one message a claim and a lease. What is
+/// answered is acked behind its answer: should this process die in between, it is asked again, not left without one.
 template <std::size_t PayloadBytes>
 class QueueLink {
  public:
-  QueueLink(Producer producer, Consumer consumer)
-      : sender_(std::move(producer), 1), receiver_(std::move(consumer), 1) {}
+  QueueLink(Producer producer, Consumer consumer) : sender_(std::move(producer), 1), consumer_(std::move(consumer)) {}
 
-  void send(std::uint64_t sequence) { sender_.send(sequence); }
-  bool receive(std::uint64_t sequence) { return receiver_.receive(sequence); }
+  void send(std::uint64_t sequence) {
+    sender_.send(sequence);
+    if (answered_) finish(answered_);
+  }
+  bool receive(std::uint64_t sequence) {
+    answered_ = consumer_.lease({.max_messages = 1});
+    return check<PayloadBytes>(answered_, sequence);
+  }
 
  private:
   QueueSender<PayloadBytes> sender_;
-  QueueReceiver<PayloadBytes> receiver_;
+  Consumer consumer_;
+  Lease answered_;
 };
 
 }  // namespace ipcq::bench
