@@ -140,6 +140,28 @@ const ChildRole kClosesAllAndReceives("closes all descriptors and receives", [](
   return 0;
 });
 
+/// Closes every descriptor it does not know, and then waits for what does not come.
+const ChildRole kClosesAllAndWaits("closes all descriptors and waits", [](Child& self) {
+  Consumer consumer = Queue::open(kQueue).consumer();
+  self.close_other_descriptors();
+  self.report("closed all");
+  self.await("wait");
+  require(consumer.lease({.deadline = 3 * kProbePause}).outcome() == Outcome::empty, "something came");
+  self.report("waited");
+  return self.hold();
+});
+
+TEST_F(LifeLock, that_was_closed_is_taken_again_while_its_process_waits) {
+  const Queue queue = create();
+  ChildProcess process(kClosesAllAndWaits, {});
+  ASSERT_EQ(process.next_report(), "closed all");
+  const auto life = [&] { return queue.inspect().endpoints.at(0).life; };
+  EXPECT_EQ(life(), Life::lost_life_lock);
+  process.tell("wait");
+  ASSERT_EQ(process.next_report(), "waited");
+  EXPECT_EQ(life(), Life::alive);
+}
+
 /// Closes every descriptor it does not know, opens others, which get the same numbers, and goes on using the queue and
 /// being done with it: the others stay open, and nothing is read or written there.
 const ChildRole kReusesNumbers("reuses the numbers of descriptors", [](Child& self) {

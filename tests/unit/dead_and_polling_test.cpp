@@ -86,6 +86,61 @@ INSTANTIATE_TEST_SUITE_P(Held, DeadAndPolling,
                                            Poll{"claim_5ms", "claim", std::chrono::milliseconds(5)}),
                          [](const auto& poll) { return std::string(poll.param.name); });
 
+/// How a consumer waits, and for how long at a time.
+struct Wait {
+  const char* name;
+  WaitStrategy strategy;
+  Deadline deadline;
+};
+inline void PrintTo(const Wait& wait, std::ostream* out) { *out << wait.name; }
+
+class DeadBehindTheLiving : public ::testing::TestWithParam<Wait> {
+ protected:
+  support::ScratchDirectory scratch_;
+};
+
+// The front of the ledger is a living member's, so nobody has a reason to ask who holds the next lease but a look for the dead.
+TEST_P(DeadBehindTheLiving, AConsumerGetsWhatTheyHeldHoweverItWaits) {
+  const Queue queue = Queue::create(kQueue, {.directory = scratch_.path()});
+  Producer producer = queue.producer();
+  for (int i = 0; i < 2; ++i) ASSERT_EQ(producer.send(kPayload, 0, now), Outcome::ok);
+  Consumer oldest = queue.consumer();
+  const Lease front = oldest.lease({.max_messages = 1, .deadline = now});
+  ASSERT_TRUE(front);
+  ChildProcess holder(kHolds, {scratch_.path(), "lease"});
+  ASSERT_EQ(holder.next_report(), "holding");
+  Consumer waiting = queue.consumer({.wait = GetParam().strategy});
+  ASSERT_EQ(waiting.lease({.deadline = now}).outcome(), Outcome::empty);
+  holder.kill();
+  const auto patience = std::chrono::steady_clock::now() + std::chrono::seconds(15);
+  Lease again = waiting.lease({.deadline = GetParam().deadline});
+  while (again.outcome() == Outcome::empty && std::chrono::steady_clock::now() < patience)
+    again = waiting.lease({.deadline = GetParam().deadline});
+  EXPECT_EQ(again.outcome(), Outcome::ok);
+  EXPECT_EQ(again.deliveries(), 1U);
+}
+
+INSTANTIATE_TEST_SUITE_P(Waits, DeadBehindTheLiving,
+                         ::testing::Values(Wait{"not_at_all", WaitStrategy::adaptive, now},
+                                           Wait{"a_moment", WaitStrategy::sleep, std::chrono::milliseconds(5)},
+                                           Wait{"spinning", WaitStrategy::spin, std::chrono::seconds(15)},
+                                           Wait{"sleeping", WaitStrategy::sleep, std::chrono::seconds(15)}),
+                         [](const auto& wait) { return std::string(wait.param.name); });
+
+TEST(DeadAndWaiting, AProducerThatSpinsDropsBehindWhatTheDeadHeld) {
+  const support::ScratchDirectory scratch;
+  const Queue queue = Queue::create(
+      kQueue, {.capacity_bytes = 64 * 1024, .overflow = Overflow::drop_oldest, .directory = scratch.path()});
+  Producer producer = queue.producer({.wait = WaitStrategy::spin});
+  ASSERT_EQ(producer.send(kPayload, 0, now), Outcome::ok);
+  ChildProcess holder(kHolds, {scratch.path(), "lease"});
+  ASSERT_EQ(holder.next_report(), "holding");
+  while (producer.send(kPayload, 0, now) == Outcome::ok) {
+  }
+  holder.kill();
+  EXPECT_EQ(producer.send(kPayload, 0, std::chrono::seconds(15)), Outcome::ok);
+}
+
 TEST(DeadAndWaiting, AConsumerThatWaitsForALedgerEntryGetsWhatTheDeadHeldBehindALivingLease) {
   const support::ScratchDirectory scratch;
   const Queue queue = Queue::create(kQueue, {.ledger_entries = 4, .directory = scratch.path()});

@@ -1,0 +1,79 @@
+// Cancelling and joining, as the words of the segment show them.
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <ipcq/ipcq.hpp>
+#include <memory>
+#include <optional>
+#include <system_error>
+#include <thread>
+
+#include "api/endpoint.hpp"
+#include "api/segment.hpp"
+#include "core/event_count.hpp"
+#include "core/groups.hpp"
+#include "kept_mutex.hpp"
+#include "support/scratch_directory.hpp"
+
+namespace ipcq::unit {
+namespace {
+
+/// A queue, and its segment mapped a second time.
+class QueueAndSegment : public ::testing::Test {
+ protected:
+  [[nodiscard]] core::View view() const { return segment_->writable_view(); }
+
+  support::ScratchDirectory scratch_;
+  Queue queue_ = Queue::create("q", {.capacity_bytes = 1 << 16, .directory = scratch_.path()});
+  const detail::Place place_ = detail::place_of("q", scratch_.path());
+  const std::shared_ptr<detail::Segment> segment_ =
+      detail::Segment::map(place_, detail::open_file(place_, detail::Access::read_write, detail::Depth::whole, {}),
+                           detail::Access::read_write);
+};
+
+using Cancel = QueueAndSegment;
+
+TEST_F(Cancel, WakesWhoSleepsForMessagesAndForRoomAndMovesBothWords) {
+  detail::Endpoint endpoint(segment_, view(), {layout::RowKind::producer, 0, 0}, WaitStrategy::sleep);
+  auto& side = view().side();
+  const std::uint32_t data = core::arm(side.data);
+  const std::uint32_t space = core::arm(side.space);
+  endpoint.cancel();
+  EXPECT_TRUE(endpoint.cancelled());
+  EXPECT_FALSE(core::somebody_waits(side.data));
+  EXPECT_FALSE(core::somebody_waits(side.space));
+  // Who was about to sleep on the value that he armed does not.
+  EXPECT_NE(side.data.word.load() | core::kWaiterBit, data);
+  EXPECT_NE(side.space.word.load() | core::kWaiterBit, space);
+}
+
+using Join = QueueAndSegment;
+
+// A remover counts members and marks the group under its mutex. A member that has its row waits for it, and then looks.
+TEST_F(Join, OfAGroupThatIsRemovedMeanwhileIsRefused) {
+  queue_.add_group({.name = "other"});
+  core::GroupId group;
+  ASSERT_TRUE(core::find_group(view(), "other", group));
+  auto& row = view().group(group.row);
+  std::error_code refused;
+  {
+    std::optional<Keeper> keeper(std::in_place, row.mutex);
+    std::atomic<bool> done{false};
+    std::thread joining([&] {
+      try {
+        const Consumer consumer = queue_.consumer("other");
+      } catch (const Error& error) {
+        refused = error.code();
+      }
+      done.store(true);
+    });
+    while (!done.load() && !somebody_waits_for(row.mutex)) std::this_thread::yield();
+    row.state.store(static_cast<std::uint32_t>(layout::GroupState::marked));
+    keeper.reset();
+    joining.join();
+  }
+  EXPECT_TRUE(refused == Errc::no_such_group) << refused.message();
+}
+
+}  // namespace
+}  // namespace ipcq::unit
