@@ -3,6 +3,7 @@
 
 #include <cstdint>
 
+#include "core/head_window.hpp"
 #include "core/producer_side.hpp"
 #include "fixture.hpp"
 
@@ -28,13 +29,19 @@ TEST_F(AbandonedClaim, IsNotABatchThatWasCommittedWhateverItsTagAndFlagsAre) {
   EXPECT_EQ(view().side().close.abandoned_claims.load(), 0U);
 }
 
+TEST_F(AbandonedClaim, IsLookedForWhereARecordCanBeginOnly) {
+  EXPECT_TRUE(core::HeadWindow(view(), 16));
+  EXPECT_FALSE(core::HeadWindow(view(), 8));
+  EXPECT_FALSE(core::HeadWindow(view(), 4095));
+}
+
 // Should a living producer be judged dead.
 TEST_F(AbandonedClaim, OrCommittedAtOnceIsOneOfThemAndBothKnowWhich) {
   core::ClaimTaken taken = segment_.claim(producer_, 32);
   Outcome committed = Outcome::ok;
   std::uint64_t abandoned = 0;
   race(
-      scaled(200),
+      scaled(120),
       [&] {
         committed = core::commit(view(), producer_, taken.position, 32, 32, make_head(RecordState::committed, 16, 0));
       },

@@ -207,6 +207,32 @@ TEST_F(EndpointTable, RowsOfThisImageAndOfOtherProcessesAreNotFreedAsOfAnEarlier
   EXPECT_TRUE(attached(other.owner));
 }
 
+TEST_F(EndpointTable, TheRowOfADeadOneThatAnotherTookWhileHisClaimWasAbandonedIsLeftToHim) {
+  segment_.add_group();
+  std::vector<Attached> all;
+  for (int i = 0; i < 4; ++i) all.push_back(attach());
+  Attached& dead = all.back();
+  core::ProducerState producer;
+  producer.owner = dead.owner;
+  const core::ClaimTaken claim = segment_.claim(producer, 64);
+  ASSERT_EQ(claim.position, 0U);
+  dead.life.reset();
+  row(dead.owner).start_time.fetch_add(1);
+  ASSERT_EQ(core::judge(view_, dead.owner), Verdict::dead);
+  AttachResult result = AttachResult::full;
+  Owner other = 0;
+  {
+    std::optional<Keeper> keeper(std::in_place, view_.side().producer_lock.mutex);
+    std::thread late([&] { result = attach().result; });
+    wait_for_waiter(view_.side().producer_lock.mutex);
+    other = segment_.attach(core::owner_row(dead.owner));
+    keeper.reset();
+    late.join();
+  }
+  EXPECT_EQ(result, AttachResult::again);
+  EXPECT_EQ(core::owner_of_row(view_, core::owner_row(other)), other);
+}
+
 TEST_F(EndpointTable, RowsThatLostTheirLifeLocksAreNotFreedAsOfAnEarlierImageIfTheyAreOfThisOneOrOfAnotherProcess) {
   Attached own = attach();
   Attached other = attach();

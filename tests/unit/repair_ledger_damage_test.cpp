@@ -144,6 +144,13 @@ TEST_F(RepairOfALedger, a_drop_that_was_broken_off_before_it_took_place_is_forgo
   EXPECT_EQ(row().dropped_messages.load(), 0U);
 }
 
+TEST_F(RepairOfALedger, a_drop_that_is_ahead_of_what_is_counted_by_more_than_one_is_none) {
+  row().drop_count.store(1000);
+  std::ignore = repair();
+  EXPECT_EQ(row().drop_count.load(), 0U);
+  EXPECT_EQ(row().dropped_messages.load(), 0U);
+}
+
 TEST_F(RepairOfALedger, a_drop_that_took_place_is_counted) {
   row().retired.store(kRecord);
   row().drop_count.store(1);

@@ -10,7 +10,9 @@
 #include "core/closing.hpp"
 #include "core/exclusive_consumer.hpp"
 #include "core/groups.hpp"
+#include "core/lease.hpp"
 #include "core/producer_side.hpp"
+#include "core/room.hpp"
 #include "fixture.hpp"
 #include "kept_mutex.hpp"
 
@@ -102,6 +104,50 @@ TEST_F(SecondLook, ARemovalLeavesAGroupWhoseExclusiveConsumerCameMeanwhile) {
       other, [&] { row(other).owner.store(segment_.attach(3)); });  // his row is not counted as a member's
   EXPECT_EQ(removed, RemoveGroup::has_lease);
   EXPECT_EQ(core::state_of(row(other)), layout::GroupState::active);
+}
+
+TEST_F(SecondLook, ARemovalWhoseMarkWasTakenBackMeanwhileFreesNothing) {
+  const GroupId other = segment_.add_group({.name = "other"});
+  RemoveGroup removed = RemoveGroup::timed_out;
+  std::uint32_t holder = 0;
+  change_while_it_waits(
+      side().producer_lock.mutex, [&] { removed = core::remove_group(view(), other, false, holder); },
+      [&] { row(other).state.store(static_cast<std::uint32_t>(layout::GroupState::active)); });
+  EXPECT_EQ(removed, RemoveGroup::last);
+  EXPECT_EQ(core::state_of(row(other)), layout::GroupState::active);
+}
+
+TEST_F(SecondLook, AProducerShortOfRoomRetiresNothingInARowThatBecameAnotherGroupsMeanwhile) {
+  core::ProducerState producer = segment_.producer(0);
+  const Owner consumer = segment_.attach(1, layout::RowKind::consumer);
+  segment_.send(producer, 16);
+  const core::LeaseTaken taken = core::lease(view(), default_.row, default_.incarnation, consumer, {}, 0);
+  ASSERT_EQ(core::ack(view(), default_.row, default_.incarnation, taken.entry, taken.word), Outcome::ok);
+  change_while_it_waits(
+      row(default_).mutex, [&] { core::free_room(view(), segment_.claim_position() + kCapacity); },
+      [&] { row(default_).incarnation.fetch_add(1); });
+  EXPECT_EQ(row(default_).retired.load(), 0U);
+}
+
+// The members of the row's last group that were waited for are not those of a group that came and went meanwhile.
+TEST_F(SecondLook, AGroupIsAddedOnceTheMembersOfTheRowsNewestFormerGroupHaveLeft) {
+  layout::GroupRow& free = view().group(default_.row + 1);
+  std::optional<Keeper> side_keeper(std::in_place, side().producer_lock.mutex);
+  std::atomic<bool> done{false};
+  GroupId id;
+  std::thread adder([&] {
+    EXPECT_EQ(core::add_group(view(), {.name = "next"}, id), core::AddGroup::ok);
+    done.store(true);
+  });
+  wait_for_waiter(side().producer_lock.mutex);
+  std::optional<Keeper> member(std::in_place, free.mutex);
+  free.incarnation.fetch_add(1);
+  side_keeper.reset();
+  while (!done.load() && !somebody_waits_for(free.mutex)) std::this_thread::yield();
+  EXPECT_FALSE(done.load());
+  member.reset();
+  adder.join();
+  EXPECT_EQ(id.row, default_.row + 1);
 }
 
 class SecondLookAtAnExclusiveProducer : public SecondLook {
