@@ -3,33 +3,18 @@
 
 #include <atomic>
 #include <ipcq/ipcq.hpp>
-#include <memory>
 #include <optional>
 #include <system_error>
 #include <thread>
 
 #include "api/endpoint.hpp"
-#include "api/segment.hpp"
 #include "core/event_count.hpp"
 #include "core/groups.hpp"
 #include "kept_mutex.hpp"
-#include "support/scratch_directory.hpp"
+#include "queue_and_segment.hpp"
 
 namespace ipcq::unit {
 namespace {
-
-/// A queue, and its segment mapped a second time.
-class QueueAndSegment : public ::testing::Test {
- protected:
-  [[nodiscard]] core::View view() const { return segment_->writable_view(); }
-
-  support::ScratchDirectory scratch_;
-  Queue queue_ = Queue::create("q", {.capacity_bytes = 1 << 16, .directory = scratch_.path()});
-  const detail::Place place_ = detail::place_of("q", scratch_.path());
-  const std::shared_ptr<detail::Segment> segment_ =
-      detail::Segment::map(place_, detail::open_file(place_, detail::Access::read_write, detail::Depth::whole, {}),
-                           detail::Access::read_write);
-};
 
 using Cancel = QueueAndSegment;
 

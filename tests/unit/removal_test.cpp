@@ -52,6 +52,20 @@ TEST(RefusedRemoval, LeavesTheQueueAsItIs) {
   EXPECT_EQ(producer.send("still here", 0, now), Outcome::ok);
 }
 
+TEST(RefusedRemoval, IsThatOfAQueueThatAnotherIsRemoving) {
+  const support::ScratchDirectory scratch;
+  { const Queue queue = Queue::create("q", {.capacity_bytes = 64 * 1024, .directory = scratch.path()}); }
+  const os::UniqueFd remover(::open((scratch.path() + "/ipcq.q").c_str(), O_RDWR | O_CLOEXEC));
+  ASSERT_TRUE(os::lock_bytes(remover.get(), layout::kLifeBegin - 1, 1));
+  try {
+    ipcq::remove("q", {.directory = scratch.path()});
+    ADD_FAILURE() << "two would unlink it";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.errc(), Errc::in_use);
+  }
+  EXPECT_EQ(list({.directory = scratch.path()}).size(), 1U);
+}
+
 class InterruptedRemoval : public ::testing::Test {
  protected:
   void SetUp() override {

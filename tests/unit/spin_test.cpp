@@ -2,34 +2,24 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
-#include <ipcq/ipcq.hpp>
 #include <memory>
 #include <thread>
 
 #include "api/endpoint.hpp"
-#include "api/segment.hpp"
 #include "core/event_count.hpp"
 #include "os/futex.hpp"
-#include "support/scratch_directory.hpp"
+#include "queue_and_segment.hpp"
 
 namespace ipcq::unit {
 namespace {
 
-class Spinning : public testing::Test {
+class Spinning : public QueueAndSegment {
  protected:
   [[nodiscard]] std::unique_ptr<detail::Endpoint> endpoint(WaitStrategy strategy) const {
-    const core::View& view = segment_->writable_view();
     const core::AttachRequest request{layout::RowKind::producer, 0, 0};
-    return std::make_unique<detail::Endpoint>(segment_, view, request, strategy);
+    return std::make_unique<detail::Endpoint>(segment_, view(), request, strategy);
   }
-  [[nodiscard]] layout::EventLine& event() const { return segment_->view().side().data; }
-
-  support::ScratchDirectory scratch_;
-  Queue queue_ = Queue::create("q", {.capacity_bytes = 1 << 16, .directory = scratch_.path()});
-  const detail::Place place_ = detail::place_of("q", scratch_.path());
-  const std::shared_ptr<detail::Segment> segment_ =
-      detail::Segment::map(place_, detail::open_file(place_, detail::Access::read_write, detail::Depth::whole, {}),
-                           detail::Access::read_write);
+  [[nodiscard]] layout::EventLine& event() const { return view().side().data; }
 };
 
 TEST_F(Spinning, adaptively_is_for_a_moment_and_never_past_the_deadline) {
