@@ -198,13 +198,19 @@ TEST_F(EndpointTable, RowsOfAnEarlierImageOfThisProcessAreFreedAndItsClaimsAband
 }
 
 TEST_F(EndpointTable, RowsOfThisImageAndOfOtherProcessesAreNotFreedAsOfAnEarlierOne) {
-  const Attached own = attach();
-  const Attached other = attach();
-  row(other.owner).image.store(core::own_image() + 2);
-  row(other.owner).pid.fetch_add(1);
-  core::free_rows_of_earlier_images(view_);
-  EXPECT_TRUE(attached(own.owner));
-  EXPECT_TRUE(attached(other.owner));
+  for (const bool lost_their_locks : {false, true}) {
+    Attached own = attach();
+    Attached other = attach();
+    row(other.owner).image.store(core::own_image() + 2);
+    row(other.owner).pid.fetch_add(1);
+    if (lost_their_locks) {
+      own.life.reset();
+      other.life.reset();
+    }
+    core::free_rows_of_earlier_images(view_);
+    EXPECT_TRUE(attached(own.owner)) << lost_their_locks;
+    EXPECT_TRUE(attached(other.owner)) << lost_their_locks;
+  }
 }
 
 TEST_F(EndpointTable, TheRowOfADeadOneThatAnotherTookWhileHisClaimWasAbandonedIsLeftToHim) {
@@ -231,18 +237,6 @@ TEST_F(EndpointTable, TheRowOfADeadOneThatAnotherTookWhileHisClaimWasAbandonedIs
   }
   EXPECT_EQ(result, AttachResult::again);
   EXPECT_EQ(core::owner_of_row(view_, core::owner_row(other)), other);
-}
-
-TEST_F(EndpointTable, RowsThatLostTheirLifeLocksAreNotFreedAsOfAnEarlierImageIfTheyAreOfThisOneOrOfAnotherProcess) {
-  Attached own = attach();
-  Attached other = attach();
-  own.life.reset();
-  other.life.reset();
-  row(other.owner).image.store(core::own_image() + 2);
-  row(other.owner).pid.fetch_add(1);
-  core::free_rows_of_earlier_images(view_);
-  EXPECT_TRUE(attached(own.owner));
-  EXPECT_TRUE(attached(other.owner));
 }
 
 TEST_F(EndpointTable, ARowThatAnotherTookWhileOneWaitedForTheTableIsLeftToHim) {

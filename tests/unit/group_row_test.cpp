@@ -2,7 +2,6 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
-#include <chrono>
 #include <cstdint>
 #include <string>
 #include <thread>
@@ -12,6 +11,7 @@
 #include "core/lease.hpp"
 #include "core/recovery.hpp"
 #include "fixture.hpp"
+#include "kept_mutex.hpp"
 
 namespace ipcq::unit {
 namespace {
@@ -37,8 +37,17 @@ class GroupRows : public ::testing::Test {
     return core::ack(view(), id.row, id.incarnation, taken.entry, taken.word);
   }
 
-  /// A thread that is in the row's mutex when this returns, stays until others have come to wait for it (a moment: if they
-  /// come later they find what `then` has done), does `then`, and leaves.
+  /// The lease of the row's former group finishes nothing of `next`, which has leased the same entry.
+  void expect_miss(GroupId next, const core::LeaseTaken& stale) const {
+    ASSERT_EQ(next.row, default_.row);
+    const core::LeaseTaken fresh = lease(next);
+    ASSERT_EQ(fresh.entry, stale.entry);
+    EXPECT_EQ(ack(next, stale), Outcome::disowned);
+    EXPECT_EQ(ack(next, fresh), Outcome::ok);
+  }
+
+  /// A thread that is in the row's mutex when this returns, stays until another has come to wait for it, does `then`, and
+  /// leaves.
   template <class Then>
   std::thread inside_for_a_while(std::uint32_t number, Then then) {
     std::thread thread([this, number, then] {
@@ -46,7 +55,7 @@ class GroupRows : public ::testing::Test {
       EXPECT_EQ(row.mutex.lock(os::kNoDeadline), os::LockResult::clean);
       inside_.store(true);
       inside_.notify_one();
-      std::this_thread::sleep_for(std::chrono::milliseconds(50));
+      wait_for_waiter(row.mutex);
       then(row);
       row.mutex.unlock();
     });
@@ -207,11 +216,7 @@ TEST_F(GroupRows, AnAckOfAnEarlierGroupMissesTheRowsNextOne) {
   ASSERT_EQ(remove(default_), RemoveGroup::ok);
   consumer_ = segment_.attach(1, layout::RowKind::consumer);
   const GroupId next = segment_.add_group({.name = "next"});
-  ASSERT_EQ(next.row, default_.row);
-  const core::LeaseTaken fresh = lease(next);
-  ASSERT_EQ(fresh.entry, stale.entry);
-  EXPECT_EQ(ack(next, stale), Outcome::disowned);
-  EXPECT_EQ(ack(next, fresh), Outcome::ok);
+  expect_miss(next, stale);
 }
 
 TEST_F(GroupRows, ASecondAckOfAnEarlierGroupMissesTheRowsNextOneThoughTheConsumerIsTheSame) {
@@ -221,12 +226,8 @@ TEST_F(GroupRows, ASecondAckOfAnEarlierGroupMissesTheRowsNextOneThoughTheConsume
   ASSERT_EQ(ack(default_, stale), Outcome::ok);
   ASSERT_EQ(remove(default_, true), RemoveGroup::ok);
   const GroupId next = segment_.add_group({.name = "next"});
-  ASSERT_EQ(next.row, default_.row);
   segment_.send(producer_, 8);
-  const core::LeaseTaken fresh = lease(next);
-  ASSERT_EQ(fresh.entry, stale.entry);
-  EXPECT_EQ(ack(next, stale), Outcome::disowned);
-  EXPECT_EQ(ack(next, fresh), Outcome::ok);
+  expect_miss(next, stale);
 }
 
 TEST_F(GroupRows, OneWhoseRemovalIsNotDoneKeepsItsRoom) {
