@@ -1,5 +1,6 @@
 // A producer of a queue with shared producers is killed while it holds a claim.
 #include <gtest/gtest.h>
+#include <signal.h>
 
 #include <chrono>
 #include <ipcq/ipcq.hpp>
@@ -33,6 +34,16 @@ const ChildRole kRingHolder("ring holder", [](Child& self) {
   fill(batch.append(kPayload), 101);
   self.report("holding");
   return self.hold();
+});
+
+/// Claims room for more than it appends, and commits.
+const ChildRole kSendsLessThanItClaimed("sends less than it claimed", [](Child&) {
+  Producer producer = Queue::open(kQueue).producer();
+  Claim batch = producer.claim({.messages = 3, .bytes = 3 * kPayload}, kBound);
+  require(static_cast<bool>(batch), "no claim");
+  fill(batch.append(kPayload), 1);
+  require(batch.commit() == Outcome::ok, "commit");
+  return 0;
 });
 
 const ChildRole kSendsAndGoes("sends and goes", [](Child& self) {
@@ -138,6 +149,16 @@ TEST_F(ProducerDeath, the_room_of_its_claim_comes_back_to_a_producer_that_waits_
   EXPECT_EQ(claim(producer, {64}, now).outcome(), Outcome::full);
   Consumer consumer = queue.consumer();
   EXPECT_EQ(receive(consumer, kRingful).ids(), ids("1-63"));
+}
+
+TEST_F(ProducerDeath, room_that_it_claimed_and_did_not_fill_is_passed_over_though_it_died_as_its_batch_was_seen) {
+  const Queue queue = create();
+  Consumer consumer = queue.consumer();
+  const Ending ending = ChildProcess(kSendsLessThanItClaimed, {}, {{"IPCQ_CRASH_AT", "commit.published"}}).wait();
+  ASSERT_TRUE(ending.killed_by(SIGKILL)) << ending.text();
+  Producer producer = queue.producer();
+  send(producer, ids("2-4"));
+  EXPECT_EQ(receive(consumer, 4).ids(), ids("1-4"));
 }
 
 TEST_F(ProducerDeath, claims_of_the_dead_between_claims_of_the_living_are_skipped_each_for_itself) {

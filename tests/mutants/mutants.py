@@ -19,11 +19,12 @@ from pathlib import Path
 from catalogue import all_mutants
 from labels import finding
 from mutation import TOP, read_sources
-from results import (BAD, DISPROVED, EQUIVALENT, KILLED, MODEL, OPEN, SAME_CODE, SURVIVES, UNBUILT, Results,
+from results import (BAD, DISPROVED, EQUIVALENT, KILLED, MODEL, OPEN, SAME_CODE, SURVIVES, UNBUILT, EarlierTable, Results,
                      table)
 from suites import BY_NAME, SUITES, Suite, end_all, run
 from workplace import BuildFailed, Workplace, hash_of
 
+DOCUMENT = TOP / "docs/mutants.md"
 SURVIVORS_SCALE = 3
 LINT = "lint"  # asked without a build, before the suites
 # What a mutant with a counterpart in the model, or with a proof, is asked before it is believed.
@@ -297,7 +298,9 @@ def parse():
     parser.add_argument("--changed", action="store_true",
                         help="a fate holds while the functions that the mutant changes stay as they were")
     parser.add_argument("--list", action="store_true", help="prints the mutants and their fates; runs nothing")
-    parser.add_argument("--table", action="store_true", help="prints the table (docs/mutants.md); runs nothing")
+    parser.add_argument("--table", action="store_true", help="prints the table; runs nothing")
+    parser.add_argument("--docs", action="store_true", help="writes docs/mutants.md, where a mutant whose results are gone keeps "
+                        "the fate that it has there; runs nothing")
     parser.add_argument("--check", action="store_true",
                         help="only whether the list fits the sources and leaves no step out; runs nothing")
     parser.add_argument("--work", metavar="DIRECTORY", type=Path, default=TOP / "build/mutants", help="(build/mutants)")
@@ -337,10 +340,14 @@ def main():
             fate = f"{record['fate']} {record['by']}".strip() if record else "-"
             print(f"{mutant.name}  [{mutant.place(sources)}]  {fate}")
         return 0
-    if arguments.table:
+    if arguments.table or arguments.docs:
         compiler = subprocess.run(["c++", "--version"], capture_output=True, text=True, check=True).stdout.split("\n")[0]
-        text, bad = table(chosen, sources, results, state, compiler)
-        print(text)
+        earlier = EarlierTable(DOCUMENT.read_text()) if arguments.docs else None
+        text, bad = table(mutants if arguments.docs else chosen, sources, results, state, compiler, earlier)
+        if arguments.docs:
+            DOCUMENT.write_text(text + "\n")
+        else:
+            print(text)
         return 1 if bad else 0
     return run_mutants(chosen, arguments, sources, results, state)
 

@@ -20,7 +20,7 @@ import mutants
 from catalogue import all_mutants
 from mutation import Mutant, Stale, mutant_of, mutated, read_source, read_sources, with_remarks, written_mutants
 from orders import order_mutants
-from results import DISPROVED, EQUIVALENT, KILLED, MODEL, OPEN, SAME_CODE, SURVIVES, Results, site_of, table
+from results import DISPROVED, EQUIVALENT, KILLED, MODEL, OPEN, SAME_CODE, SURVIVES, EarlierTable, Results, site_of, table
 from suites import SUITES, Suite, run
 from workplace import same_code
 
@@ -322,6 +322,22 @@ class Fates(unittest.TestCase):
         text, bad = table(self.MUTANTS, SOURCES, results, "now", "g++ 12")
         self.assertEqual(bad, 1)
         self.assertIn("| **SURVIVES** |", text)
+
+    def test_that_are_gone_stay_as_an_earlier_table_has_them(self):
+        before = Results(self.path)
+        before.add(self.MUTANTS[0], SOURCES, "then", KILLED, "unit/A.b")
+        before.add(self.MUTANTS[1], SOURCES, "then", SURVIVES)
+        earlier, _ = table(self.MUTANTS, SOURCES, before, "then", "g++ 11")
+        after = Results(self.path.with_name("new"))
+        after.add(self.MUTANTS[0], SOURCES, "now", SAME_CODE)
+        text, bad = table(self.MUTANTS, SOURCES, after, "now", "g++ 12", EarlierTable(earlier))
+        self.assertEqual(bad, 1)
+        self.assertIn("| one | core/a.cpp:5 | a promise | same object code |", text)
+        self.assertIn("| two | core/a.cpp:8 | a \\| promise | **SURVIVES** ‡ |", text)
+        self.assertIn("Of an earlier table (‡): ", text)
+        self.assertIn("g++ 11", text)
+        again, _ = table(self.MUTANTS, SOURCES, after, "now", "g++ 12", EarlierTable(text))
+        self.assertEqual(again, text)
 
 
 class CommandLine(unittest.TestCase):

@@ -4,7 +4,8 @@ import datetime
 import hashlib
 import json
 import platform
-from collections import Counter
+import re
+from collections import Counter, defaultdict
 from pathlib import Path
 
 from mutation import without_comments
@@ -96,34 +97,81 @@ def _fate(mutant, record):
     return f"**{record['fate']}**" + (f": {record['by']}" if record["by"] else "")
 
 
-def table(mutants, sources, results, state, compiler):
-    """The table as Markdown, and how many of the mutants are bad."""
-    records = [(mutant, results.records.get(key_of(mutant))) for mutant in mutants]
-    totals = Counter("not run yet" if record is None else record["fate"] for _, record in records)
-    older = sum(record is not None and record["state"] != state for _, record in records)
-    dates = sorted(record["date"] for _, record in records if record is not None)
+_NOT_RUN = "not run yet"
+_BEGINS = (("killed by ", KILLED), (SAME_CODE, SAME_CODE), ("the model's ", MODEL), ("equivalent: ", EQUIVALENT),
+           ("not killed by ", OPEN), (_NOT_RUN, _NOT_RUN))
+_OLDER = "Of an earlier table (‡): "
+
+
+class EarlierTable:
+    """What a table says that was made before: the fates of mutants whose results are gone with build/."""
+
+    def __init__(self, text=""):
+        self._fates = defaultdict(list)  # by title, name and breaks: names need not be unique
+        self.made = []  # where and when, newest first
+        title = ""
+        for line in text.splitlines():
+            if line.startswith("## "):
+                title = line[3:]
+            elif title and line.startswith("| "):
+                name, _, breaks, fate = re.split(r"(?<!\\) \| ", line.removeprefix("| ").removesuffix(" |"), maxsplit=3)
+                self._fates[title, name, breaks].append(fate)
+            elif not title and "state of the sources `" in line:
+                self.made.append(line.removeprefix(_OLDER))
+
+    def take(self, title, name, breaks):
+        """The fate of the next of that name, as the table has it, marked; or nothing."""
+        fates = self._fates.get((title, name, breaks))
+        fate = fates.pop(0).removesuffix(" †").removesuffix(" ‡") if fates else _NOT_RUN
+        return None if fate == _NOT_RUN else f"{fate} ‡"
+
+
+def _kind(fate):
+    """What the cell says, in short."""
+    return next((kind for begin, kind in _BEGINS if fate.startswith(begin)), fate.strip("*").split("**")[0])
+
+
+def _rows(mutants, sources, results, state, earlier):
+    """(written, cells) of each mutant."""
+    for mutant in mutants:
+        title = "Steps" if mutant.written else "Memory orders"
+        name = _cell(mutant.name if mutant.written else mutant.name.removeprefix("order: ").split(" ", 1)[1])
+        breaks = _cell(mutant.breaks)
+        record = results.records.get(key_of(mutant))
+        before = earlier.take(title, name, breaks)  # also if it is not needed: the next of the name has the next
+        fate = _cell(_fate(mutant, record)) + (" †" if record is not None and record["state"] != state else "")
+        yield title, (name, mutant.place(sources), breaks, before if record is None and before else fate)
+
+
+def table(mutants, sources, results, state, compiler, earlier=None):
+    """The table as Markdown, and how many of the mutants are bad. What `results` does not know is as in the table `earlier`."""
+    earlier = earlier or EarlierTable()
+    rows = list(_rows(mutants, sources, results, state, earlier))
+    totals = Counter(_kind(cells[-1].removesuffix(" †").removesuffix(" ‡")) for _, cells in rows)
+    older = sum(cells[-1].endswith(" †") for _, cells in rows)
+    kept = sum(cells[-1].endswith(" ‡") for _, cells in rows)
+    records = [record for mutant in mutants if (record := results.records.get(key_of(mutant))) is not None]
+    dates = sorted(record["date"] for record in records)
     lines = ["# Mutants", "",
-             "The library with one step removed, moved or weakened, and what finds it out. Made by `./dev mutants --table`;",
+             "The library with one step removed, moved or weakened, and what finds it out. Made by `./dev mutants --docs`;",
              "what a mutant is, and how they are run, is in [tests/mutants](../tests/mutants/README.md).", "",
              "- *killed by*: that test fails, crashes or hangs with the mutant and passes without it.",
              "- *same object code*: the compiler makes the same code of the library with and without (x86-64, `-O2`).",
              "- *the model's*: no test meets the interleaving; the model's mutant of that name does (tests/model).",
-             "- *equivalent*: it breaks nothing, and why.", "",
+             "- *equivalent*: it breaks nothing, and why.",
+             "- †: asked of an earlier state of the sources; the functions it changes have not changed since. ‡: as an earlier table",
+             "  has it, whose records are gone.", "",
              "| fate | mutants |", "|---|---|"]
     lines += [f"| {fate} | {totals[fate]} |"
-              for fate in (KILLED, SAME_CODE, MODEL, EQUIVALENT, SURVIVES, DISPROVED, UNBUILT, OPEN, "not run yet") if totals[fate]]
+              for fate in (KILLED, SAME_CODE, MODEL, EQUIVALENT, SURVIVES, DISPROVED, UNBUILT, OPEN, _NOT_RUN) if totals[fate]]
     lines += [f"| all | {len(mutants)} |", ""]
     if dates:
         lines.append(f"{_machine()}; {compiler}; {dates[0]}" + (f" to {dates[-1]}" if dates[-1] != dates[0] else "") +
                      f"; state of the sources `{state}`" + (f", {older} of an earlier one (†)" if older else "") + ".")
-    for title, written in (("Steps", True), ("Memory orders", False)):
-        lines += ["", f"## {title}", "", "| mutant | where | " + ("breaks | " if written else "label | ") + "fate |",
-                  "|---|---|---|---|"]
-        for mutant, record in records:
-            if mutant.written != written:
-                continue
-            name = mutant.name if written else mutant.name.removeprefix("order: ").split(" ", 1)[1]
-            mark = " †" if record is not None and record["state"] != state else ""
-            lines.append(f"| {_cell(name)} | {mutant.place(sources)} | {_cell(mutant.breaks)} | "
-                         f"{_cell(_fate(mutant, record))}{mark} |")
+    if kept:
+        of_this = lines[-1].split("; state")[0]
+        lines += ["", *(f"{_OLDER}{made}" for made in earlier.made if made.split("; state")[0] != of_this)]
+    for title, last in (("Steps", "breaks"), ("Memory orders", "label")):
+        lines += ["", f"## {title}", "", f"| mutant | where | {last} | fate |", "|---|---|---|---|"]
+        lines += ["| " + " | ".join(cells) + " |" for of, cells in rows if of == title]
     return "\n".join(lines), sum(totals[fate] for fate in BAD)

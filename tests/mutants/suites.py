@@ -25,13 +25,14 @@ class Suite:
     target: str
     options: tuple = ()
     gtest: bool = True
+    limit_s: int = TEST_TIMEOUT_S  # of one test; of all, without googletest
 
 
 SUITES = (
     Suite("unit", "ipcq_unit_tests"),
     Suite("crash", "ipcq_crash_tests"),
     Suite("contract", "ipcq_contract_tests"),
-    Suite("sweep", "ipcq_sweep", ("--points", "2"), gtest=False),
+    Suite("sweep", "ipcq_sweep", ("--points", "2"), gtest=False, limit_s=900),
     Suite("stress", "ipcq_stress_tests"),
     Suite("hostile", "ipcq_hostile_tests"),
 )
@@ -49,9 +50,11 @@ class Outcome:
     durations: dict = None  # of the tests that passed, in ms
 
 
-def run(suite, bin_folder, test_filter="", scale=1, timeout_s=TEST_TIMEOUT_S, seed="", fail_fast=True, known=None):
-    """Runs a suite's program in `bin_folder`. `timeout_s` is that of one test (of all, without googletest); of one whose
-    duration is `known`, in ms, it is less."""
+def run(suite, bin_folder, test_filter="", scale=1, timeout_s=None, seed="", fail_fast=True, known=None):
+    """Runs a suite's program in `bin_folder`. `timeout_s` is that of one test (of all, without googletest), the suite's own
+    without it; of one whose duration is `known`, in ms, it is less."""
+    timeout_s = timeout_s or suite.limit_s
+
     def limit_s(test):
         return min(timeout_s, max(KNOWN_TIMEOUT_S, known[test] / 10) if known and test in known else timeout_s) * scale
     command = [str(bin_folder / suite.target), *suite.options]

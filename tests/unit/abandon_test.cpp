@@ -2,10 +2,12 @@
 #include <gtest/gtest.h>
 
 #include <cstdint>
+#include <random>
 
 #include "core/head_window.hpp"
 #include "core/producer_side.hpp"
 #include "fixture.hpp"
+#include "kept_mutex.hpp"
 
 namespace ipcq::unit {
 namespace {
@@ -40,9 +42,14 @@ TEST_F(AbandonedClaim, OrCommittedAtOnceIsOneOfThemAndBothKnowWhich) {
   core::ClaimTaken taken = segment_.claim(producer_, 32);
   Outcome committed = Outcome::ok;
   std::uint64_t abandoned = 0;
+  std::mt19937 random(3);
   race(
-      scaled(120),
+      scaled(400),
       [&] {
+        // Mostly while the other looks at the head under the mutex, which takes less time than coming there.
+        for (std::uint32_t left = 2'000; left > 0 && !somebody_holds(view().side().producer_lock.mutex); --left) {
+        }
+        for (std::uint32_t left = random() % 128; left > 0; --left) asm volatile("");  // kept
         committed = core::commit(view(), producer_, taken.position, 32, 32, make_head(RecordState::committed, 16, 0));
       },
       [&] { core::abandon(view(), taken.position, producer_.owner); },
