@@ -104,6 +104,27 @@ class IPCQ_EXPORT Lease {
 
  private:
   friend class detail::ConsumerImpl;
+  /// As taken.
+  Lease(detail::ConsumerImpl* impl, const std::byte* base, std::uint64_t mask, std::uint64_t alignment,
+        std::uint64_t begin, std::uint64_t end, std::uint64_t word, std::uint64_t asked, std::uint64_t leased,
+        std::uint64_t first_time, std::uint32_t entry, std::uint32_t messages, std::uint32_t deliveries,
+        bool one_thread, bool sampled) noexcept
+      : impl_(impl),
+        base_(base),
+        mask_(mask),
+        alignment_(alignment),
+        begin_(begin),
+        end_(end),
+        word_(word),
+        asked_(asked),
+        leased_(leased),
+        first_time_(first_time),
+        entry_(entry),
+        messages_(messages),
+        deliveries_(deliveries),
+        outcome_(Outcome::ok),
+        one_thread_(one_thread),
+        sampled_(sampled) {}
   void take(Lease& other) noexcept;
   [[nodiscard]] bool take_first() noexcept;
   void take_handle();
@@ -276,7 +297,7 @@ class IPCQ_EXPORT Consumer {
   /// copy each; never waiting for that queue). Those that cannot be moved are parked: in a shared group the others go on,
   /// and `closed` comes in spite of them; in an exclusive one everything waits behind the parked message (`blocked`).
   /// Throws Error{invalid_option} for limits outside their range, Error{not_open} if detached, Error{forked}.
-  [[nodiscard]] Lease lease(Take take = {});
+  [[nodiscard]] Lease lease(const Take& take = {});
   /// One message by copy into `payload` (resized), and acked. It is acked before you have processed it: a crash afterwards
   /// loses it; use lease() for at least once. `tag` may be null.
   [[nodiscard]] Outcome receive(std::vector<std::byte>& payload, Deadline deadline = forever,

@@ -169,6 +169,23 @@ class IPCQ_EXPORT Claim {
 
  private:
   friend class detail::ProducerImpl;
+  /// As granted: [base, base + need) of the writable view, at ring position `position`.
+  Claim(detail::ProducerImpl* impl, std::byte* base, std::uint64_t need, std::uint64_t alignment, std::uint64_t time,
+        std::uint64_t room_ahead, std::uint64_t position, std::size_t bytes, std::size_t bytes_each,
+        std::uint32_t messages) noexcept
+      : impl_(impl),
+        base_(base),
+        need_(need),
+        alignment_(alignment),
+        time_(time),
+        room_ahead_(room_ahead),
+        position_(position),
+        bytes_left_(bytes),
+        bytes_room_(bytes),
+        bytes_each_(bytes_each),
+        messages_left_(messages),
+        messages_room_(messages),
+        outcome_(Outcome::ok) {}
   void take(Claim& other) noexcept;
   void abandon_open() noexcept;
   [[noreturn]] void overrun(std::size_t size) const;
@@ -213,7 +230,7 @@ class IPCQ_EXPORT Producer {
   /// No system call while there is room and nobody sleeps; nothing is allocated for an open claim.
   /// Throws Error{too_big} at once if it can never fit (a message: half the ring; a claim: capacity - 16 bytes and 1 GiB),
   /// Error{claim_open} with a claim open, Error{not_open} if detached, Error{forked}.
-  [[nodiscard]] Claim claim(Room room, Deadline deadline = forever);
+  [[nodiscard]] Claim claim(const Room& room, Deadline deadline = forever);
   /// One message by copy: claim, append, commit.
   [[nodiscard]] Outcome send(std::span<const std::byte> payload, std::uint16_t tag = 0, Deadline deadline = forever);
   [[nodiscard]] Outcome send(std::string_view payload, std::uint16_t tag = 0, Deadline deadline = forever) {

@@ -133,7 +133,7 @@ Consumer::~Consumer() {
   if (impl_ != nullptr) impl_->release_handle();
 }
 
-Lease Consumer::lease(Take take) {
+Lease Consumer::lease(const Take& take) {
   if (impl_ == nullptr) consumer_not_open();
   return impl_->lease(take);
 }

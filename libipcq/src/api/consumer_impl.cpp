@@ -115,9 +115,15 @@ inline core::LeaseTaken ConsumerImpl::attempt_shared(const core::LeaseRequest& r
   return core::lease_exclusive(view, group_.row, group_.incarnation, state_, request, open_.empty());
 }
 
-// Messages past max_deliveries go to the dead-letter queue on the way.
 core::LeaseTaken ConsumerImpl::attempt(const core::LeaseRequest& request, std::int64_t deadline_ns) {
   core::LeaseTaken taken = attempt_once(request, deadline_ns);
+  if (taken.step == core::LeaseStep::to_dead_letter) move_dead_letters(request, deadline_ns, taken);
+  return taken;
+}
+
+// Messages past max_deliveries go to the dead-letter queue on the way.
+void ConsumerImpl::move_dead_letters(const core::LeaseRequest& request, std::int64_t deadline_ns,
+                                     core::LeaseTaken& taken) {
   while (taken.step == core::LeaseStep::to_dead_letter) {
     if (dead_letters_ == nullptr) dead_letters_ = std::make_unique<DeadLetters>(endpoint_.segment());
     if (exclusive_) {
@@ -127,7 +133,6 @@ core::LeaseTaken ConsumerImpl::attempt(const core::LeaseRequest& request, std::i
     }
     taken = attempt_once(request, deadline_ns);
   }
-  return taken;
 }
 
 void ConsumerImpl::note_look(const core::LeaseTaken& taken) noexcept {
@@ -163,6 +168,7 @@ bool ConsumerImpl::retry_after_step(const core::LeaseTaken& taken) {
   return core::peek_head(endpoint_.view(), taken.stop) != taken.head;
 }
 
+// What most leases need, in a straight line; what few need is apart.
 Lease ConsumerImpl::lease(const Take& take) {
   endpoint_.segment().check_usable();
   const core::View& view = endpoint_.view();
@@ -172,57 +178,27 @@ Lease ConsumerImpl::lease(const Take& take) {
                                                 : kDefaultMaxShared;
   request.min_messages = take.min_messages == 0 ? 1 : take.min_messages;
   request.max_bytes = take.max_bytes;
-  if (request.max_messages > kMaxMessages || request.min_messages > kMaxMessages) {
-    endpoint_.segment().fail(Errc::invalid_option,
-                             "a lease takes at most " + std::to_string(kMaxMessages) + " messages", "ask for less");
-  }
   if (take.max_messages == 0 && request.min_messages > request.max_messages)
     request.max_messages = request.min_messages;
-  if (request.min_messages > request.max_messages) {
-    endpoint_.segment().fail(Errc::invalid_option, "min_messages is more than max_messages",
-                             "ask for no more than you take");
-  }
+  if (request.max_messages > kMaxMessages || request.min_messages > request.max_messages) [[unlikely]]
+    cannot_take(request);
   const bool waits = take.deadline.kind() != Deadline::Kind::now;
   request.take_what_is_there = !waits;
   const bool sampled = view.metrics && leases_ % core::kSampling == 0;
   const std::uint64_t asked = sampled ? view.stamp() : 0;
-
-  Lease lease;
-  if (endpoint_.cancelled()) {
-    lease.outcome_ = Outcome::cancelled;
-    return lease;
-  }
+  if (endpoint_.cancelled()) [[unlikely]]
+    return none(Outcome::cancelled);
   if (took_all_ && ahead_.streaming() && waits) pause_units(ahead_.units());
-  core::LeaseTaken taken = attempt(request, 0);  // in place: copied, it would be read before its stores have arrived
+  core::LeaseTaken taken = attempt_once(request, 0);  // in place: copied, it would be read before its stores have arrived
+  if (taken.step == core::LeaseStep::to_dead_letter) [[unlikely]]
+    move_dead_letters(request, 0, taken);
   if (nothing_yet(taken.step)) wait_for_lease(request, take.deadline, taken);
-  if (taken.step != core::LeaseStep::leased) {
-    lease.outcome_ = outcome_of(taken);
-    if (lease.outcome_ == Outcome::blocked || lease.outcome_ == Outcome::too_many_leases)
-      lease.blocked_by_ = who_blocks(taken);
-    return lease;
-  }
+  if (taken.step != core::LeaseStep::leased) [[unlikely]]
+    return none(taken);
   note_look(taken);
-  lease.impl_ = this;
-  lease.outcome_ = Outcome::ok;
-  lease.base_ = view.data;
-  lease.mask_ = view.mask;
-  lease.alignment_ = view.alignment;
-  lease.begin_ = taken.begin;
-  lease.end_ = taken.end;
-  lease.word_ = taken.word;
-  lease.entry_ = taken.entry;
-  lease.messages_ = taken.messages;
-  lease.deliveries_ = taken.deliveries;
-  lease.first_time_ = taken.first_time;
-  lease.one_thread_ = exclusive_;
-  lease.sampled_ = sampled;
-  if (sampled) {
-    lease.asked_ = asked;
-    lease.leased_ = view.stamp();
-  }
   if (exclusive_) {
-    lease.word_ = next_serial_++;
-    open_.push_back({lease.word_, taken.begin, taken.end});
+    taken.word = next_serial_++;
+    open_.push_back({taken.word, taken.begin, taken.end});
   }
   ++leases_;
   auto& counters = endpoint_.counters();
@@ -230,7 +206,31 @@ Lease ConsumerImpl::lease(const Take& take) {
   core::add(counters.bytes, taken.bytes);
   core::add(counters.batches, 1);
   acquire();
-  lend(lease, lease.end_);
+  lend(taken.begin, taken.end);
+  return Lease(this, view.data, view.mask, view.alignment, taken.begin, taken.end, taken.word, asked,
+               sampled ? view.stamp() : 0, taken.first_time, taken.entry, taken.messages, taken.deliveries, exclusive_,
+               sampled);
+}
+
+void ConsumerImpl::cannot_take(const core::LeaseRequest& request) const {
+  if (request.max_messages > kMaxMessages || request.min_messages > kMaxMessages) {
+    endpoint_.segment().fail(Errc::invalid_option,
+                             "a lease takes at most " + std::to_string(kMaxMessages) + " messages", "ask for less");
+  }
+  endpoint_.segment().fail(Errc::invalid_option, "min_messages is more than max_messages",
+                           "ask for no more than you take");
+}
+
+Lease ConsumerImpl::none(Outcome outcome) noexcept {
+  Lease lease;
+  lease.outcome_ = outcome;
+  return lease;
+}
+
+Lease ConsumerImpl::none(const core::LeaseTaken& taken) {
+  Lease lease = none(outcome_of(taken));
+  if (lease.outcome_ == Outcome::blocked || lease.outcome_ == Outcome::too_many_leases)
+    lease.blocked_by_ = who_blocks(taken);
   return lease;
 }
 
@@ -306,7 +306,7 @@ Outcome ConsumerImpl::ack(Lease& lease) {
     if (open_.empty() || open_.front().serial != lease.word_) {
       for (const Open& open : open_) {
         if (open.serial != lease.word_) continue;
-        lend(lease, lease.end_);
+        lend(lease.begin_, lease.end_);
         endpoint_.segment().fail(Errc::out_of_order, "an exclusive consumer's leases are acked in order",
                                  "ack the older ones first");
       }
@@ -326,7 +326,7 @@ Outcome ConsumerImpl::ack(Lease& lease) {
 Outcome ConsumerImpl::ack_first(Lease& lease, std::uint32_t first_messages, Deadline deadline) {
   const core::View& view = endpoint_.view();
   const auto keep = [&](Outcome outcome) {
-    lend(lease, lease.end_);
+    lend(lease.begin_, lease.end_);
     lease.taken_.store(false, std::memory_order_release);  // R:handle, with A:handle: the lease stays, changed or not
     return outcome;
   };

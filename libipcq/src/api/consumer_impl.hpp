@@ -65,6 +65,12 @@ class ConsumerImpl {
   [[nodiscard]] inline core::LeaseTaken attempt_shared(const core::LeaseRequest& request, std::int64_t deadline_ns);
   [[nodiscard]] inline core::LeaseTaken attempt_once(const core::LeaseRequest& request, std::int64_t deadline_ns);
   [[nodiscard]] core::LeaseTaken attempt(const core::LeaseRequest& request, std::int64_t deadline_ns);
+  /// And attempts again, as long as it meets any. `taken`: the attempt that met one, then the last.
+  void move_dead_letters(const core::LeaseRequest& request, std::int64_t deadline_ns, core::LeaseTaken& taken);
+  /// What becomes of a lease that took nothing.
+  [[noreturn]] void cannot_take(const core::LeaseRequest& request) const;
+  [[nodiscard]] static Lease none(Outcome outcome) noexcept;
+  [[nodiscard]] Lease none(const core::LeaseTaken& taken);
   /// `taken`: the last attempt, which found nothing; then the one that ends the wait.
   void wait_for_lease(const core::LeaseRequest& asked, const Deadline& until, core::LeaseTaken& taken);
   /// For GettingAhead.
@@ -81,9 +87,10 @@ class ConsumerImpl {
   void release() noexcept;
 
   /// The lease's memory, for AddressSanitizer.
-  void lend(const Lease& lease, std::uint64_t end) const noexcept {
+  void lend(std::uint64_t begin, std::uint64_t end) const noexcept {
     if (!os::address_sanitizer()) return;
-    endpoint_.segment().lent_reads().lend(lease.base_, lease.mask_ + 1, lease.begin_, end - lease.begin_);
+    const core::View& view = endpoint_.view();
+    endpoint_.segment().lent_reads().lend(view.data, view.capacity, begin, end - begin);
   }
   void take_back(const Lease& lease, std::uint64_t end) const noexcept {
     if (!os::address_sanitizer()) return;

@@ -129,7 +129,7 @@ Producer::~Producer() {
   if (impl_ != nullptr) impl_->release_handle();
 }
 
-Claim Producer::claim(Room room, Deadline deadline) {
+Claim Producer::claim(const Room& room, Deadline deadline) {
   if (impl_ == nullptr) producer_not_open();
   return impl_->claim(room, deadline);
 }

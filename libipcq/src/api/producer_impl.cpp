@@ -47,59 +47,81 @@ ProducerImpl::~ProducerImpl() {
   if (endpoint_.view().exclusive() && !endpoint_.segment().forked()) core::leave_producer(endpoint_.view(), state_);
 }
 
-Claim ProducerImpl::claim(Room room, Deadline deadline) {
+namespace {
+
+// 0 messages are one.
+std::uint32_t messages_of(const Room& room) noexcept { return room.messages == 0 ? 1 : room.messages; }
+std::uint64_t bytes_of(const Room& room) noexcept {
+  return room.bytes_each != 0 ? messages_of(room) * std::uint64_t{room.bytes_each} : room.bytes;
+}
+
+}  // namespace
+
+// What most claims need, in a straight line; what few need is apart.
+Claim ProducerImpl::claim(const Room& room, Deadline deadline) {
   endpoint_.segment().check_usable();
   const core::View& view = endpoint_.view();
-  if (open_) {
+  if (open_) [[unlikely]]
     endpoint_.segment().fail(Errc::claim_open, "this producer has a claim open", "commit or abort it first");
-  }
-  const std::uint64_t messages = room.messages == 0 ? 1 : room.messages;
+  const std::uint64_t messages = messages_of(room);
   const std::uint64_t need = core::need_of(view, messages, room.bytes, room.bytes_each);
   const std::uint64_t largest = view.message_bytes_max;
-  if (need > view.need_max || (room.bytes_each != 0 ? room.bytes_each > largest : room.bytes > messages * largest)) {
-    endpoint_.segment().fail(Errc::too_big,
-                             "a claim of " + std::to_string(messages) + " messages and " + std::to_string(room.bytes) +
-                                 " bytes can never fit (a claim: " + size_text(view.need_max) +
-                                 " with headers, a message: " + size_text(view.message_bytes_max) + ")",
-                             "send less at once, or create the queue with a larger capacity");
-  }
-  Claim claim;
+  if (need > view.need_max || (room.bytes_each != 0 ? room.bytes_each > largest : room.bytes > messages * largest))
+      [[unlikely]]
+    too_big(room);
+  if (state_.debit.expected()) [[unlikely]]
+    state_.debit.ask(messages, bytes_of(room), 0);
   core::ClaimTaken taken;
-  CallDeadline call(deadline);
-  const std::uint64_t bytes = room.bytes_each != 0 ? messages * room.bytes_each : room.bytes;
-  if (state_.debit.expected()) state_.debit.ask(messages, bytes, 0);
-  Outcome outcome = endpoint_.cancelled() ? Outcome::cancelled : core::claim(view, state_, need, 0, taken);
+  const Outcome outcome = endpoint_.cancelled() ? Outcome::cancelled : core::claim(view, state_, need, 0, taken);
+  if (outcome != Outcome::ok) [[unlikely]]
+    return claim_later(outcome, need, room, deadline);
+  return granted(taken, need, room);
+}
+
+inline Claim ProducerImpl::granted(const core::ClaimTaken& taken, std::uint64_t need, const Room& room) noexcept {
+  const core::View& view = endpoint_.view();
+  const std::uint32_t messages = messages_of(room);
+  std::byte* const base = view.data_writable + (taken.position & view.mask);
+  os::unpoison(base, need);
+  // Getting lines beforehand would only slow a message's trip down that comes alone. relaxed: advice.
+  const bool ahead = core::has(core::Idea::prefetch) &&
+                     (messages > 1 || view.side().data.streaming.load(std::memory_order_relaxed) != 0);
+  open_ = true;
+  return Claim(this, base, need, view.alignment, taken.time, ahead ? state_.limit - taken.position : 0, taken.position,
+               bytes_of(room), room.bytes_each != 0 ? room.bytes_each : view.message_bytes_max, messages);
+}
+
+Claim ProducerImpl::claim_later(Outcome outcome, std::uint64_t need, const Room& room, Deadline deadline) {
+  const core::View& view = endpoint_.view();
+  Claim none;
   if (outcome == Outcome::full || outcome == Outcome::blocked || outcome == Outcome::over_quota) {
-    state_.debit.ask(messages, bytes, call.is_now() ? 0 : call.ns());
+    core::ClaimTaken taken;
+    CallDeadline call(deadline);
+    state_.debit.ask(messages_of(room), bytes_of(room), call.is_now() ? 0 : call.ns());
     outcome = wait_for_claim(outcome, need, call, taken);
+    if (outcome == Outcome::ok) return granted(taken, need, room);
     if (outcome == Outcome::full || outcome == Outcome::blocked) {
       core::add(endpoint_.counters().refusals, 1);
-      claim.blocked_by_ = who_holds_room(need);
+      none.blocked_by_ = who_holds_room(need);
     } else if (outcome == Outcome::over_quota) {
       core::Debit::count_refusal(view, endpoint_.owner());
-      claim.retry_after_ns_ = state_.debit.retry_after_ns();
+      none.retry_after_ns_ = state_.debit.retry_after_ns();
     }
-    if (outcome != Outcome::ok) state_.debit.give_up();
+    state_.debit.give_up();
   } else if (outcome == Outcome::closed) {
     core::finish_close(view);
   }
-  claim.outcome_ = outcome;
-  if (outcome != Outcome::ok) return claim;
-  claim.impl_ = this;
-  claim.base_ = view.data_writable + (taken.position & view.mask);
-  claim.need_ = need;
-  os::unpoison(claim.base_, need);
-  claim.alignment_ = view.alignment;
-  claim.time_ = taken.time;
-  claim.position_ = taken.position;
-  claim.bytes_left_ = claim.bytes_room_ = bytes;
-  claim.bytes_each_ = room.bytes_each != 0 ? room.bytes_each : view.message_bytes_max;
-  claim.messages_left_ = claim.messages_room_ = static_cast<std::uint32_t>(messages);
-  // Getting lines beforehand would only slow a message's trip down that comes alone. relaxed: advice.
-  if (core::has(core::Idea::prefetch) && (messages > 1 || view.side().data.streaming.load(std::memory_order_relaxed) != 0))
-    claim.room_ahead_ = state_.limit - taken.position;
-  open_ = true;
-  return claim;
+  none.outcome_ = outcome;
+  return none;
+}
+
+void ProducerImpl::too_big(const Room& room) const {
+  const core::View& view = endpoint_.view();
+  endpoint_.segment().fail(Errc::too_big,
+                           "a claim of " + std::to_string(messages_of(room)) + " messages and " +
+                               std::to_string(room.bytes) + " bytes can never fit (a claim: " + size_text(view.need_max) +
+                               " with headers, a message: " + size_text(view.message_bytes_max) + ")",
+                           "send less at once, or create the queue with a larger capacity");
 }
 
 Outcome ProducerImpl::wait_for_claim(Outcome outcome, std::uint64_t need, CallDeadline& deadline,
@@ -300,8 +322,6 @@ void ProducerImpl::finish(Claim& claim) noexcept {
   claim.impl_ = nullptr;
   claim.finished_ = true;
   // What was appended stays told; nothing more fits.
-  claim.bytes_room_ -= claim.bytes_left_;
-  claim.bytes_left_ = 0;
   claim.messages_room_ -= claim.messages_left_;
   claim.messages_left_ = 0;
   open_ = false;

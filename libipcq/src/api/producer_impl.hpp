@@ -25,7 +25,7 @@ class ProducerImpl {
   ProducerImpl(const ProducerImpl&) = delete;
   ProducerImpl& operator=(const ProducerImpl&) = delete;
 
-  Claim claim(Room room, Deadline deadline);
+  Claim claim(const Room& room, Deadline deadline);
   Outcome commit(Claim& claim);
   Outcome abort(Claim& claim) noexcept;
   /// Sets flags of the one message that was appended to the claim.
@@ -47,6 +47,10 @@ class ProducerImpl {
   [[nodiscard]] Readiness readiness(const WantedRoom& wanted, bool announce);
 
  private:
+  /// What becomes of a claim that is not granted at once.
+  [[nodiscard]] Claim claim_later(Outcome outcome, std::uint64_t need, const Room& room, Deadline deadline);
+  [[nodiscard]] Claim granted(const core::ClaimTaken& taken, std::uint64_t need, const Room& room) noexcept;
+  [[noreturn]] void too_big(const Room& room) const;
   /// Room first, then quota, as often as either fails.
   [[nodiscard]] Outcome wait_for_claim(Outcome outcome, std::uint64_t need, CallDeadline& deadline,
                                        core::ClaimTaken& taken);

@@ -164,8 +164,8 @@ LeaseTaken lease_exclusive(const View& view, std::uint32_t group, std::uint32_t 
   }
   for (;;) {
     const bool one_by_one = state.position < state.one_by_one_to;
-    const Walk range = walk(view, state.position, state.position + view.capacity, one_by_one ? 1 : request.max_messages,
-                            request.max_bytes);
+    const Walk range = walk_here(view, state.position, state.position + view.capacity,
+                                 one_by_one ? 1 : request.max_messages, request.max_bytes);
     taken.stop = range.stop;
     taken.head = range.head;
     taken.took_all = range.why != WalkEnd::limit;

@@ -134,7 +134,7 @@ void refuse_new(const Ledger& ledger, LeaseTurn& turn) noexcept {
 void lease_new(const View& view, Ledger& ledger, std::uint32_t group, Owner owner, const LeaseRequest& request,
                LeaseTurn& turn) noexcept {
   const std::uint64_t begin = ledger.lease_position();
-  const Walk range = walk(view, begin, begin + view.capacity, request.max_messages, request.max_bytes);
+  const Walk range = walk_here(view, begin, begin + view.capacity, request.max_messages, request.max_bytes);
   turn.taken.stop = range.stop;
   turn.taken.head = range.head;
   turn.taken.took_all = range.why != WalkEnd::limit;

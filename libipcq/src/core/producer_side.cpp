@@ -162,15 +162,6 @@ void mark_poisoned(const View& view) noexcept {
   notify(quota_event(view));
 }
 
-std::uint64_t need_of(const View& view, std::uint64_t messages, std::uint64_t bytes, std::uint64_t bytes_each) noexcept {
-  const std::uint64_t a = view.alignment;
-  constexpr std::uint64_t kTooMuch = std::uint64_t{1} << 62;
-  if (messages > detail::kClaimBytesMax || bytes > kTooMuch / 2 || bytes_each > detail::kClaimBytesMax) return kTooMuch;
-  if (bytes_each > 0) return messages * detail::record_bytes(bytes_each, a);
-  // Any split of `bytes` over the messages fits: each costs a header of A bytes, and if it has any at most A - 1 of padding.
-  return messages * a + ((bytes + std::min(messages, bytes) * (a - 1)) & ~(a - 1));
-}
-
 Locked lock_producer_side(const View& view, std::int64_t call_deadline_ns) noexcept {
   auto& mutex = view.side().producer_lock.mutex;
   std::optional<HeadWindow> window;

@@ -1,6 +1,7 @@
 // Producer side: claim, commit, abort, abandon; the exclusive producer and its take-over.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 
 #include "core/endpoints.hpp"
@@ -27,8 +28,15 @@ struct ClaimTaken {
 };
 
 /// Ring bytes that a room needs. messages >= 1. Saturates.
-[[nodiscard]] std::uint64_t need_of(const View& view, std::uint64_t messages, std::uint64_t bytes,
-                                    std::uint64_t bytes_each) noexcept;
+[[nodiscard]] inline std::uint64_t need_of(const View& view, std::uint64_t messages, std::uint64_t bytes,
+                                           std::uint64_t bytes_each) noexcept {
+  const std::uint64_t a = view.alignment;
+  constexpr std::uint64_t kTooMuch = std::uint64_t{1} << 62;
+  if (messages > detail::kClaimBytesMax || bytes > kTooMuch / 2 || bytes_each > detail::kClaimBytesMax) return kTooMuch;
+  if (bytes_each > 0) return messages * detail::record_bytes(bytes_each, a);
+  // Any split of `bytes` over the messages fits: each costs a header of A bytes, and if it has any at most A - 1 of padding.
+  return messages * a + ((bytes + std::min(messages, bytes) * (a - 1)) & ~(a - 1));
+}
 
 /// One attempt. ok: `taken` is open. full: no room as far as `retired` tells. over_quota: there is room, and `debit` tells
 /// when its turn comes, if it was told what the claim asks for. closed, removed, poisoned, revoked; blocked: a stopped

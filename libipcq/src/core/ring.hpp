@@ -156,8 +156,9 @@ inline constexpr std::uint32_t kWalkRecordsMax = 4096;
 /// Walks from `begin` over committed and skipped records: at most `max_messages` messages, `max_bytes` of payload (the
 /// first is taken whatever its size), kWalkRecordsMax records, never beyond `limit`. Skipped records before a message
 /// belong to the range, those behind the last one do not (`end` stays; `stop` goes on).
-[[nodiscard]] inline Walk walk(const View& view, std::uint64_t begin, std::uint64_t limit, std::uint32_t max_messages,
-                               std::uint64_t max_bytes) noexcept {
+/// In place, for a lease: its caller has what comes of it in registers. Returned, it would be read before its stores have arrived.
+[[nodiscard, gnu::always_inline]] inline Walk walk_here(const View& view, std::uint64_t begin, std::uint64_t limit,
+                                                        std::uint32_t max_messages, std::uint64_t max_bytes) noexcept {
   Walk result;
   std::uint64_t at = begin;
   result.end = begin;
@@ -211,6 +212,11 @@ inline constexpr std::uint32_t kWalkRecordsMax = 4096;
   }
   result.stop = at;
   return result;
+}
+
+[[nodiscard]] inline Walk walk(const View& view, std::uint64_t begin, std::uint64_t limit, std::uint32_t max_messages,
+                               std::uint64_t max_bytes) noexcept {
+  return walk_here(view, begin, limit, max_messages, max_bytes);
 }
 
 /// Whether the stream can end at `closed_at`, for a group that has finished everything before `retired` and whose walk
