@@ -209,6 +209,10 @@ void collect(const SharedRun& run, const std::vector<SidePlan>& sides, Run& resu
   for (std::size_t i = 0; i < sides.size(); ++i) {
     const detail::SideResult& side = run.sides[i];
     result.sides.push_back({.role = sides[i].role, .begin = side.begin, .stop = side.stop, .passed = side.passed});
+    if (side.passes_messages && side.begin.ns != 0 && side.stop.ns == 0) {
+      result.end = Run::End::failed;
+      result.error = "a side counted from the beginning and not to the end";
+    }
   }
   result.told = run.told;
   result.trips = run.histogram.samples();

@@ -61,6 +61,8 @@ void Side::start() noexcept {
 }
 
 void Side::finish(std::optional<Passed> passed) noexcept {
+  // A receiver's last messages may come with the end of the run behind them, before it has seen that time is up.
+  if (passed && seen_ == Phase::measure) enter(Phase::stop, passed->messages);
   run_.sides[index_].passed = passed.value_or(Passed{});
   run_.sides[index_].passes_messages = passed.has_value();
   meet();
