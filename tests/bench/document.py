@@ -128,6 +128,17 @@ class Document:
                          "cache is measured with nobody else there (*alone*); instructions and system calls are counted in "
                          "[budgets](budgets.md). ns:\n\n" +
                          table(["", "bare trip", "claim to commit, alone", "lease to ack, alone", "bare + twice both", "measured"], trips))
+        futex, timed = median("raw/rtt-futex"), median("raw/rtt-futex-timed")
+        sleeping = [[mode, number(futex), number(timed), number(median(f"ipcq/rtt-64B-sleep-{mode}"))]
+                    for mode in ("exclusive", "shared") if None not in (futex, timed, median(f"ipcq/rtt-64B-sleep-{mode}"))]
+        if sleeping:
+            parts.append("**Asleep**, a consumer wakes every 50 ms to look whether somebody has died. So each of its sleeps has a limit, for "
+                         "which the kernel sets a timer and takes it back. A round trip over bare futexes, with and without that, ns:\n\n" +
+                         table(["", "bare futexes", "with a limit", "measured"], sleeping))
+        bare_idle, idle = (median(name) for name in ("raw/idle", "ipcq/idle-adaptive"))
+        if None not in (bare_idle, idle):
+            parts.append(f"Of the cpu time of a consumer blocked on an empty queue, {idle:.3g} %, a process that sleeps 50 ms at a time and does "
+                         f"nothing when it wakes uses {bare_idle:.3g} % on this machine.\n")
         limits = []
         for bar in self.results.json["bars"]:
             verdict = bar.get(self.placement, bar.get("anywhere"))

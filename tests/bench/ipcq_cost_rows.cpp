@@ -17,6 +17,9 @@
 namespace ipcq::bench {
 namespace {
 
+constexpr std::uint64_t kIdleLeast_ns = 2'000'000'000;
+constexpr useconds_t kBackstop_us = 50'000;  // docs/waiting.md
+
 std::string reserve_name(std::size_t bytes) { return "raw/reserve-" + size_name(bytes); }
 
 /// Works until the measuring phase is over, at least once; tells the median time in units of `unit_ns`. `clean_up` after
@@ -72,6 +75,19 @@ std::uint64_t cpu_ns_of(pid_t pid) {
   return clock_ns(clock);
 }
 
+/// The cpu time of the side `pid`, which does nothing but sleep, in percent of a cpu.
+void watch_sleeper(Side& side, const std::atomic<pid_t>& pid) {
+  side.start();
+  while (side.running(0) && !side.warmed_up()) usleep(100);
+  const std::uint64_t begin = clock_ns(CLOCK_MONOTONIC);
+  const std::uint64_t cpu_begin = cpu_ns_of(pid.load(std::memory_order_relaxed));
+  // A run may have room for a few of its looks only; their number would be chance.
+  while (side.running(0) || clock_ns(CLOCK_MONOTONIC) - begin < kIdleLeast_ns) usleep(500);
+  const std::uint64_t cpu_end = cpu_ns_of(pid.load(std::memory_order_relaxed));
+  const std::uint64_t end = clock_ns(CLOCK_MONOTONIC);
+  side.tell(100 * static_cast<double>(cpu_end - cpu_begin) / static_cast<double>(end - begin));
+}
+
 /// The first side looks at the second, which sleeps all the time, and wakes it at the end by closing the queue.
 Run run_idle(const Plan& plan, const QueueUse& use) {
   const SharedMemory memory(sizeof(std::atomic<pid_t>));
@@ -79,14 +95,7 @@ Run run_idle(const Plan& plan, const QueueUse& use) {
   return one_queue(
       plan, use,
       [&](Side& side, const Queue& queue) {
-        side.start();
-        while (side.running(0) && !side.warmed_up()) usleep(100);
-        const std::uint64_t begin = clock_ns(CLOCK_MONOTONIC);
-        const std::uint64_t cpu_begin = cpu_ns_of(consumer_pid.load(std::memory_order_relaxed));
-        while (side.running(0)) usleep(500);
-        const std::uint64_t cpu_end = cpu_ns_of(consumer_pid.load(std::memory_order_relaxed));
-        const std::uint64_t end = clock_ns(CLOCK_MONOTONIC);
-        side.tell(100 * static_cast<double>(cpu_end - cpu_begin) / static_cast<double>(end - begin));
+        watch_sleeper(side, consumer_pid);
         queue.close();
         side.finish(std::nullopt);
       },
@@ -100,11 +109,42 @@ Run run_idle(const Plan& plan, const QueueUse& use) {
       });
 }
 
+/// The same with a process that sleeps as long at a time, and does nothing when it wakes.
+Run run_bare_idle(const Plan& plan) {
+  struct Sleeper {
+    std::atomic<pid_t> pid{0};
+    std::atomic<bool> over{false};
+  };
+  const SharedMemory memory(sizeof(Sleeper));
+  auto& sleeper = *new (memory.data()) Sleeper;
+  return run_pair(
+      plan,
+      [&](Side& side) {
+        watch_sleeper(side, sleeper.pid);
+        sleeper.over.store(true, std::memory_order_relaxed);  // relaxed: nothing comes with it
+        side.finish(std::nullopt);
+      },
+      [&](Side& side) {
+        sleeper.pid.store(getpid(), std::memory_order_relaxed);  // relaxed: the sides meet before it is read
+        side.start();
+        while (!sleeper.over.load(std::memory_order_relaxed)) usleep(kBackstop_us);
+        side.finish(std::nullopt);
+      });
+}
+
 Row idle_row(QueueUse use, WaitStrategy wait) {
   use.wait = wait;
   return cost_row(std::string("ipcq/idle-") + wait_name(wait),
                   std::string("the cpu time of a consumer at an empty queue, ") + wait_text(wait), "% of a cpu", use,
                   [use](const Plan& plan) { return run_idle(plan, use); });
+}
+
+Row bare_idle_row() {
+  Row row = cost_row("raw/idle",
+                     "the cpu time of a process that sleeps 50 ms at a time, as a consumer does, and does nothing else",
+                     "% of a cpu", {}, run_bare_idle);
+  row.facts = {{"system", "usleep"}};
+  return row;
 }
 
 Row attach_row(const QueueUse& use) {
@@ -247,6 +287,7 @@ std::vector<Row> ipcq_cost_rows(const std::string& directory) {
     alone.consumers = exclusive ? ConsumerMode::exclusive : ConsumerMode::shared;
     for (const Half half : {Half::claim, Half::lease}) rows.push_back(alone_row(alone, half));
   }
+  rows.push_back(bare_idle_row());
   rows.push_back(idle_row(use, WaitStrategy::adaptive));
   rows.push_back(idle_row(use, WaitStrategy::sleep));
   rows.push_back(attach_row(use));

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <ctime>
 #include <new>
 
 #include "raw_rows.hpp"
@@ -63,7 +64,9 @@ struct PayloadLink {
   }
 };
 
-/// A wake and a wait each way, always: a round trip between two that sleep.
+/// A wake and a wait each way, always: a round trip between two that sleep. `timed`: each wait ends by itself after 50 ms,
+/// as a consumer's does, so the kernel sets a timer and takes it back.
+template <bool timed>
 struct FutexLink {
   Way& to;
   Way& from;
@@ -75,7 +78,8 @@ struct FutexLink {
     const auto before = static_cast<std::uint32_t>(trip - 1);
     std::uint32_t seen = 0;
     while ((seen = from.futex.load(std::memory_order_seq_cst)) == before) {
-      syscall(SYS_futex, &from.futex, FUTEX_WAIT, before, nullptr, nullptr, 0);
+      const timespec limit{.tv_sec = 0, .tv_nsec = 50'000'000};
+      syscall(SYS_futex, &from.futex, FUTEX_WAIT, before, timed ? &limit : nullptr, nullptr, 0);
     }
     return is_trip(seen, static_cast<std::uint32_t>(trip), static_cast<std::uint32_t>(kEndOfRun));
   }
@@ -119,7 +123,14 @@ std::vector<Row> raw_round_trip_rows() {
                   .payload_bytes = 8,
                   .busy = {false, false},
                   .facts = {{"system", "futex"}, {"wait", "sleep"}},
-                  .run = round_trips<FutexLink>});
+                  .run = round_trips<FutexLink<false>>});
+  rows.push_back({.name = kRawTimedFutex,
+                  .what = "two futexes, each wait with a limit of 50 ms, as a consumer's has",
+                  .measure = Measure::round_trip,
+                  .payload_bytes = 8,
+                  .busy = {false, false},
+                  .facts = {{"system", "futex"}, {"wait", "sleep"}},
+                  .run = round_trips<FutexLink<true>>});
   return rows;
 }
 

@@ -12,6 +12,7 @@ namespace ipcq::bench {
 
 inline constexpr const char* kRawRoundTrip64 = "raw/rtt-64B";
 inline constexpr const char* kRawFutex = "raw/rtt-futex";
+inline constexpr const char* kRawTimedFutex = "raw/rtt-futex-timed";
 
 /// Rings of these sizes are compared.
 inline constexpr std::array<std::size_t, 6> kRingSweep{std::size_t{64} << 10, std::size_t{256} << 10,
