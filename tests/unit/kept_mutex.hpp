@@ -47,18 +47,10 @@ class Keeper {
   std::thread thread_;
 };
 
-/// Glibc's and the kernel's word of it, the first (futex(2), pthread_mutex_t): who holds it, and marks.
-inline std::uint32_t lock_word_of(const os::RobustMutex& mutex) {
-  return reinterpret_cast<const std::atomic<std::uint32_t>&>(mutex).load();
-}
-/// Whether a thread sleeps in the mutex.
+/// Whether a thread sleeps in the mutex: glibc's and the kernel's mark in its first word (futex(2)).
 inline bool somebody_waits_for(const os::RobustMutex& mutex) {
   constexpr std::uint32_t kWaiters = 0x80000000U;
-  return (lock_word_of(mutex) & kWaiters) != 0;
-}
-inline bool somebody_holds(const os::RobustMutex& mutex) {
-  constexpr std::uint32_t kHolder = 0x3FFFFFFFU;
-  return (lock_word_of(mutex) & kHolder) != 0;
+  return (reinterpret_cast<const std::atomic<std::uint32_t>&>(mutex).load() & kWaiters) != 0;
 }
 inline void wait_for_waiter(const os::RobustMutex& mutex) {
   while (!somebody_waits_for(mutex)) std::this_thread::yield();
