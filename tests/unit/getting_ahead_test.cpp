@@ -20,6 +20,12 @@ std::uint32_t looks_until_it_pauses(GettingAhead& rule) {
   return looks;
 }
 
+// A pause in which less came than makes it pay.
+bool too_little(GettingAhead& rule) {
+  return rule.took_all(GettingAhead::kFirstUnits / GettingAhead::kUnitsPerMessage - 1,
+                       GettingAhead::kBytesPerUnit * GettingAhead::kFirstUnits - 1);
+}
+
 TEST(GettingAheadRule, NeverPausesInARoundTrip) {
   GettingAhead rule;
   for (int trip = 0; trip < 100'000; ++trip) {
@@ -45,7 +51,28 @@ TEST(GettingAheadRule, PausesLongerWhileItPaysAndNoLongerThanItsMost) {
   EXPECT_EQ(rule.units(), GettingAhead::kMostUnits);
 }
 
-TEST(GettingAheadRule, StopsAtOnceWhereItDoesNotPayAndTriesAgainLaterAndLater) {
+TEST(GettingAheadRule, BeginsWhereLookAfterLookFindsSeveral) {
+  GettingAhead rule;
+  for (std::uint32_t look = 1; look < GettingAhead::kMostTwos; ++look) EXPECT_FALSE(rule.took_all(2, 64)) << look;
+  EXPECT_TRUE(rule.took_all(2, 64));
+}
+
+TEST(GettingAheadRule, DoesNotBeginWhereHalfOfTheLooksFindOneMessage) {
+  GettingAhead rule;
+  for (int look = 0; look < 10'000; ++look) {
+    ASSERT_FALSE(rule.took_all(2, 64));
+    ASSERT_FALSE(rule.took_all(1, 32));
+  }
+}
+
+TEST(GettingAheadRule, TakesManySmallMessagesForAsGoodAsManyBytes) {
+  GettingAhead rule;
+  EXPECT_TRUE(rule.took_all(8, 8 * 32));
+  rule.took_all(GettingAhead::kFirstUnits / GettingAhead::kUnitsPerMessage, 8 * 32);
+  EXPECT_EQ(rule.units(), 2 * GettingAhead::kFirstUnits);
+}
+
+TEST(GettingAheadRule, StopsWhereItsFirstPausesDoNotPayAndTriesAgainLaterAndLater) {
   GettingAhead rule;
   std::uint32_t wait = 0;
   std::uint32_t longest = 0;
@@ -56,21 +83,33 @@ TEST(GettingAheadRule, StopsAtOnceWhereItDoesNotPayAndTriesAgainLaterAndLater) {
     wait = looks;
     longest = looks;
     EXPECT_TRUE(rule.streaming());
-    EXPECT_TRUE(rule.took_all(8, GettingAhead::kBytesPerUnit * GettingAhead::kFirstUnits - 1));
+    for (std::uint32_t pause = 0; pause < GettingAhead::kFirstPauses; ++pause) {
+      EXPECT_FALSE(too_little(rule)) << pause;
+      EXPECT_EQ(rule.units(), GettingAhead::kFirstUnits);
+    }
+    EXPECT_TRUE(too_little(rule));
     EXPECT_EQ(rule.units(), 0U);
   }
   EXPECT_EQ(longest, GettingAhead::kMostLooks + 1);
+}
+
+TEST(GettingAheadRule, StopsAtOnceWhereItHasPaidAndDoesNoMore) {
+  GettingAhead rule;
+  EXPECT_TRUE(rule.took_all(8, kPlenty));
+  rule.took_all(64, kPlenty);
+  EXPECT_TRUE(too_little(rule));
+  EXPECT_EQ(rule.units(), 0U);
 }
 
 TEST(GettingAheadRule, TriesSoonAgainAfterItHasPaid) {
   GettingAhead rule;
   for (int attempt = 0; attempt < 6; ++attempt) {
     ASSERT_LT(looks_until_it_pauses(rule), kTooMany);
-    rule.took_all(0, 0);
+    while (rule.streaming()) too_little(rule);
   }
   ASSERT_LT(looks_until_it_pauses(rule), kTooMany);
   rule.took_all(64, kPlenty);
-  rule.took_all(0, 0);  // no more
+  too_little(rule);  // no more
   EXPECT_EQ(looks_until_it_pauses(rule), 3U) << "two looks without, then it is tried again";
 }
 

@@ -15,24 +15,32 @@ class GettingAhead {
   static constexpr std::int64_t kUnit_ns = 23;
   static constexpr std::uint32_t kFirstUnits = 16;
   static constexpr std::uint32_t kMostUnits = 64;
-  static constexpr std::uint64_t kBytesPerUnit = 32;  // what must arrive in a unit for the pause to pay
+  static constexpr std::uint64_t kBytesPerUnit = 32;    // what must arrive in a unit for the pause to pay
+  static constexpr std::uint32_t kUnitsPerMessage = 2;  // or a message in so many: small ones are not many bytes
   static constexpr std::uint32_t kMostLooks = 256;
+  // The first need not pay: the producer hears of it only then, and gets lines beforehand from a kilobyte further on.
+  static constexpr std::uint32_t kFirstPauses = 16;
+  static constexpr std::uint32_t kMostTwos = 8;
 
   /// A look has taken all there was: so many messages, so many bytes of the ring. Whether `streaming()` has changed.
   bool took_all(std::uint32_t messages, std::uint64_t bytes) noexcept {
     const bool before = streaming();
     if (units_ > 0) {
-      if (bytes >= kBytesPerUnit * units_) {
+      if (bytes >= kBytesPerUnit * units_ || messages >= units_ / kUnitsPerMessage) {
         units_ = std::min(2 * units_, kMostUnits);
         looks_between_ = 1;
+        pauses_left_ = 0;
+      } else if (pauses_left_ > 0) {
+        --pauses_left_;
       } else {
         units_ = 0;
         looks_between_ = std::min(2 * looks_between_, kMostLooks);
         looks_left_ = looks_between_;
       }
-    } else if (messages >= 8 || (messages >= 2 && bytes >= 2048)) {  // never true in a round trip
+    } else if (follows_closely(messages, bytes)) {
       if (looks_left_ == 0) {
         units_ = kFirstUnits;
+        pauses_left_ = kFirstPauses;
       } else {
         --looks_left_;
       }
@@ -44,7 +52,21 @@ class GettingAhead {
   [[nodiscard]] std::uint32_t units() const noexcept { return units_; }
 
  private:
+  // Never true in a round trip. Two or three messages a look, look after look, are a producer that is held up each time.
+  bool follows_closely(std::uint32_t messages, std::uint64_t bytes) noexcept {
+    if (messages >= 8 || (messages >= 2 && bytes >= 2048)) return true;
+    if (messages >= 2) {
+      if (++twos_ < kMostTwos) return false;
+      twos_ = 0;
+      return true;
+    }
+    if (messages == 1 && twos_ > 0) --twos_;
+    return false;
+  }
+
   std::uint32_t units_ = 0;
+  std::uint32_t twos_ = 0;           // looks that found several messages, less those that found one
+  std::uint32_t pauses_left_ = 0;    // that need not pay
   std::uint32_t looks_left_ = 0;     // before it is tried again
   std::uint32_t looks_between_ = 1;  // doubles with each try that did not pay
 };
