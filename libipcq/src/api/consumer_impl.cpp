@@ -22,6 +22,8 @@ constexpr std::uint32_t kLooksPerAttempt = 1024;
 // its way would wait for the end of it.
 constexpr std::uint32_t kHotLooks = core::has(core::Idea::hot_looks) ? 512 : 0;
 constexpr std::uint32_t kLooksPerClock = 16;
+// Some fifty nanoseconds: less than a round trip takes.
+constexpr std::uint32_t kSoonLooks = 16;
 // A claim that appears at the frontier is most often committed a moment later: until then nothing can be taken.
 constexpr std::uint32_t kLooksPerClaim = 64;
 constexpr std::int64_t kEntryLook_ns = 1'000'000;
@@ -140,7 +142,7 @@ void ConsumerImpl::note_look(const core::LeaseTaken& taken) noexcept {
   if (!took_all_ || !core::has(core::Idea::getting_ahead)) return;
   const std::uint64_t bytes = taken.step == core::LeaseStep::leased ? taken.end - taken.begin : 0;
   // relaxed: advice.
-  if (ahead_.took_all(taken.messages, bytes))
+  if (ahead_.took_all(taken.messages, bytes, waited_looks_ <= kSoonLooks))
     endpoint_.view().side().data.streaming.store(ahead_.streaming() ? 1 : 0, std::memory_order_relaxed);
 }
 
@@ -189,6 +191,7 @@ Lease ConsumerImpl::lease(const Take& take) {
   if (endpoint_.cancelled()) [[unlikely]]
     return none(Outcome::cancelled);
   if (took_all_ && ahead_.streaming() && waits) pause_units(ahead_.units());
+  waited_looks_ = 0;
   core::LeaseTaken taken = attempt_once(request, 0);  // in place: copied, it would be read before its stores have arrived
   if (taken.step == core::LeaseStep::to_dead_letter) [[unlikely]]
     move_dead_letters(request, 0, taken);
@@ -239,6 +242,7 @@ void ConsumerImpl::wait_for_lease(const core::LeaseRequest& asked, const Deadlin
   note_look(taken);
   if (retry_after_step(taken)) taken = attempt(asked, 0);
   if (!nothing_yet(taken.step)) return;
+  waited_looks_ = UINT32_MAX;
   core::LeaseRequest request = asked;
   CallDeadline deadline(until);
   auto& side = view.side();
@@ -277,7 +281,10 @@ void ConsumerImpl::wait_for_lease(const core::LeaseRequest& asked, const Deadlin
       const std::uint64_t head = core::peek_head(view, taken.stop);
       const bool filled = detail::head_state(head) != core::RecordState::claimed || looks % kLooksPerClaim == 0;
       if ((head != taken.head && filled) || looks % kLooksPerAttempt == 0) {
-        if (!again() || endpoint_.cancelled()) return;
+        if (!again() || endpoint_.cancelled()) {
+          waited_looks_ = looks;
+          return;
+        }
       }
       if (looks > kHotLooks && looks % kLooksPerClock == 0) {
         now = os::monotonic_ns();

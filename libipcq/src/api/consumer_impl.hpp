@@ -108,7 +108,8 @@ class ConsumerImpl {
   std::uint64_t next_serial_ = 1;
   std::uint64_t leases_ = 0;
   GettingAhead ahead_;
-  bool took_all_ = false;  // the last look that took something left nothing
+  bool took_all_ = false;           // the last look that took something left nothing
+  std::uint32_t waited_looks_ = 0;  // of this call, until there was something; UINT32_MAX: it did more than look
   // Probes are rationed: a claim in progress is no reason for a system call each look.
   std::uint64_t probed_position_ = core::kNoPosition;
   std::uint64_t probed_head_ = 0;

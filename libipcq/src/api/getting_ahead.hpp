@@ -20,10 +20,11 @@ class GettingAhead {
   static constexpr std::uint32_t kMostLooks = 256;
   // The first need not pay: the producer hears of it only then, and gets lines beforehand from a kilobyte further on.
   static constexpr std::uint32_t kFirstPauses = 16;
-  static constexpr std::uint32_t kMostTwos = 8;
+  static constexpr std::uint32_t kCloseLooks = 8;
 
-  /// A look has taken all there was: so many messages, so many bytes of the ring. Whether `streaming()` has changed.
-  bool took_all(std::uint32_t messages, std::uint64_t bytes) noexcept {
+  /// A look has taken all there was: so many messages, so many bytes of the ring; `soon`: it was hardly waited for. Whether
+  /// `streaming()` has changed.
+  bool took_all(std::uint32_t messages, std::uint64_t bytes, bool soon) noexcept {
     const bool before = streaming();
     if (units_ > 0) {
       if (bytes >= kBytesPerUnit * units_ || messages >= units_ / kUnitsPerMessage) {
@@ -37,7 +38,7 @@ class GettingAhead {
         looks_between_ = std::min(2 * looks_between_, kMostLooks);
         looks_left_ = looks_between_;
       }
-    } else if (follows_closely(messages, bytes)) {
+    } else if (follows_closely(messages, bytes, soon)) {
       if (looks_left_ == 0) {
         units_ = kFirstUnits;
         pauses_left_ = kFirstPauses;
@@ -52,20 +53,22 @@ class GettingAhead {
   [[nodiscard]] std::uint32_t units() const noexcept { return units_; }
 
  private:
-  // Never true in a round trip. Two or three messages a look, look after look, are a producer that is held up each time.
-  bool follows_closely(std::uint32_t messages, std::uint64_t bytes) noexcept {
+  // Never true in a round trip, where one message comes after a wait. A few messages a look, look after look, or one at
+  // once, are a producer that is held up each time.
+  bool follows_closely(std::uint32_t messages, std::uint64_t bytes, bool soon) noexcept {
     if (messages >= 8 || (messages >= 2 && bytes >= 2048)) return true;
-    if (messages >= 2) {
-      if (++twos_ < kMostTwos) return false;
-      twos_ = 0;
-      return true;
+    if (messages == 0) return false;
+    if (messages == 1 && !soon) {
+      if (close_looks_ > 0) --close_looks_;
+      return false;
     }
-    if (messages == 1 && twos_ > 0) --twos_;
-    return false;
+    if (++close_looks_ < kCloseLooks) return false;
+    close_looks_ = 0;
+    return true;
   }
 
   std::uint32_t units_ = 0;
-  std::uint32_t twos_ = 0;           // looks that found several messages, less those that found one
+  std::uint32_t close_looks_ = 0;    // looks behind a producer that is held up, less the others
   std::uint32_t pauses_left_ = 0;    // that need not pay
   std::uint32_t looks_left_ = 0;     // before it is tried again
   std::uint32_t looks_between_ = 1;  // doubles with each try that did not pay
