@@ -67,8 +67,8 @@ class ConsumerImpl {
   [[nodiscard]] core::LeaseTaken attempt(const core::LeaseRequest& request, std::int64_t deadline_ns);
   /// And attempts again, as long as it meets any. `taken`: the attempt that met one, then the last.
   void move_dead_letters(const core::LeaseRequest& request, std::int64_t deadline_ns, core::LeaseTaken& taken);
-  /// What becomes of a lease that took nothing.
   [[noreturn]] void cannot_take(const core::LeaseRequest& request) const;
+  /// What becomes of a lease that took nothing.
   [[nodiscard]] static Lease none(Outcome outcome) noexcept;
   [[nodiscard]] Lease none(const core::LeaseTaken& taken);
   /// `taken`: the last attempt, which found nothing; then the one that ends the wait.
