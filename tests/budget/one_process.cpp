@@ -136,16 +136,17 @@ Operation create_remove() {
 // Calls are multiples of 16, since one lease in 16 is timed.
 std::vector<Row> rows_of_one_process() {
   std::vector<Row> rows;
-  for (const auto& [mode, name] : {std::pair{Mode::exclusive, "-exclusive"}, std::pair{Mode::shared, "-shared"}}) {
+  for (const Mode mode : {Mode::exclusive, Mode::shared}) {
+    const std::string name = mode == Mode::exclusive ? "-exclusive" : "-shared";
     for (const std::uint32_t messages : {1U, 64U}) {
       const std::string suffix = "-" + std::to_string(messages) + name;
       const std::uint32_t calls = messages == 1 ? 512 : 64;
       rows.push_back({"claim-commit" + suffix, calls, [mode, messages] { return claim_commit(mode, messages); }});
       rows.push_back({"lease-ack" + suffix, calls, [mode, messages] { return lease_ack(mode, messages); }});
     }
-    rows.push_back({std::string("claim-commit-each-64") + name, 64, [mode] { return claim_commit_each(mode, 64); }});
-    rows.push_back({std::string("claim-abort") + name, 256, [mode] { return claim_abort(mode); }});
-    rows.push_back({std::string("lease-requeue") + name, 256, [mode] { return lease_requeue(mode); }});
+    rows.push_back({"claim-commit-each-64" + name, 64, [mode] { return claim_commit_each(mode, 64); }});
+    rows.push_back({"claim-abort" + name, 256, [mode] { return claim_abort(mode); }});
+    rows.push_back({"lease-requeue" + name, 256, [mode] { return lease_requeue(mode); }});
   }
   rows.push_back({"send", 256, send});
   rows.push_back({"receive", 256, receive});
