@@ -155,9 +155,27 @@ class Document:
             parts.append("**Rates** that were demanded in figures: what the bare ring, which does nothing but move the bytes, reaches on "
                          "this machine; and, one by one, what claim to commit alone would allow. Million a second:\n\n" +
                          table(["", "demanded", "bare ring here", "claim to commit, alone", "measured"], limits))
+        ratios = self.missed_ratios()
+        if ratios:
+            parts.append("**Ratios**: the runs of the two rows, one after the other, each pair by itself. Where their spread has the bound in it, the "
+                         "machine's own changes are as large as what is missed:\n\n" +
+                         table(["", "demanded", "median", "pairs, least to greatest"], ratios))
         if parts:
             parts.append("What each idea of the data path buys, and what was measured and not done, is in [ideas](ideas.md).\n")
         return "\n".join(parts)
+
+    def missed_ratios(self):
+        ratios = []
+        for bar in self.results.json["bars"]:
+            verdict = bar.get(self.placement, bar.get("anywhere"))
+            rows = self.named(bar["row"], bar.get("over", ""))
+            if not verdict or verdict.get("met", True) or len(rows) < 2 or "spinning" in bar["what"]:
+                continue
+            figure = "mean_ns" if "mean" in bar["what"] else "value"
+            pairs = sorted(one[figure] / other[figure] for one, other in zip(rows[0].runs, rows[1].runs))
+            ratios.append([bar["what"], ("≤ " if bar["at_most"] else "≥ ") + f"{verdict['bound']:g}", number(verdict["figure"]),
+                           f"{number(pairs[0])} – {number(pairs[-1])}"])
+        return ratios
 
     def throughput(self):
         shared = [row for row in self.beginning("ipcq/stream-")
