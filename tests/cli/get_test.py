@@ -124,7 +124,7 @@ class EndTest(CliTest):
 class BlockedTest(CliTest):
     def test_get_names_the_living_process_whose_claim_is_in_front(self):
         # A stopped producer is never robbed of its claim: what was committed after it waits, and get says for whom.
-        self.create("q", "--capacity", "1M", "--overflow", "drop-oldest")
+        self.create("q")
         process = self.stopped_inside_a_claim("q", b"behind\n")
         out, err = self.ipcq("get", "q", status=NOTHING)
         self.assertEqual(out, b"")

@@ -58,9 +58,13 @@ class CliTest(unittest.TestCase):
 
     def start(self, *arguments, **options):
         """A running ipcq; killed and collected at the latest when the test ends."""
+        return self.start_program(program(), *arguments, **options)
+
+    def start_program(self, path, *arguments, **options):
+        """A running program at `path`; killed and collected at the latest when the test ends."""
         options = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE,
                    "preexec_fn": default_signals, "env": self.environment, **options}
-        process = subprocess.Popen([program(), *map(str, arguments)], **options)
+        process = subprocess.Popen([path, *map(str, arguments)], **options)
 
         def end():
             process.kill()
@@ -155,27 +159,11 @@ class CliTest(unittest.TestCase):
         self.fail(f"no {words!r} in {text!r}")
 
     def stopped_inside_a_claim(self, name, behind):
-        """A put that was stopped between its claim and its commit, and the message `behind` that was put after it. The
-        queue must drop the oldest: so it is never full."""
-        with open("/dev/zero", "rb") as endless:
-            process = self.start("put", name, "-0", stdin=endless)  # empty messages for ever
-        self.wait_for_endpoint(name, process, lambda endpoint: endpoint["messages"] > 0)
-
-        def caught():
-            process.send_signal(signal.SIGSTOP)
-            self.wait_until(lambda: Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[0] == "T",
-                            "the producer to stop")
-            if self.wait_for_endpoint(name, process)["open_claim"]:
-                self.get(name, status=None)  # what is before the claim
-                # Stopped a few instructions earlier it holds the producers' lock too, and nobody can put anything.
-                probe = self.start("put", name, "--timeout", "5s", stdin=subprocess.PIPE)
-                probe.communicate(behind, timeout=SECONDS)
-                if probe.returncode == DONE:
-                    return True
-            process.send_signal(signal.SIGCONT)
-            return False
-
-        self.wait_until(caught, "a producer stopped inside a claim")
+        """A producer that is stopped between its claim and its commit, and the message `behind` that was put after it."""
+        process = self.start_program(Path(program()).with_name("ipcq_claimant"), self.directory, name)
+        _, status = os.waitpid(process.pid, os.WUNTRACED)
+        self.assertTrue(os.WIFSTOPPED(status), f"ipcq_claimant ended instead: {status}")
+        self.put(name, behind)
         return process
 
     # What a machine may lack.

@@ -88,11 +88,11 @@ class JsonTest(CliTest):
         self.assertEqual(info["clock"], "off")
 
     def test_an_open_claim_is_told_with_its_holder_and_age(self):
-        self.create("q", "--capacity", "1M", "--overflow", "drop-oldest")
+        self.create("q")
         stopped = self.stopped_inside_a_claim("q", b"behind\n")
         first, second = (self.wait_for_endpoint("q", stopped) for _ in range(2))
         self.assertEqual((first["role"], first["group"], first["life"]), ("producer", None, "alive"))
-        self.assertEqual(first["command"], "ipcq")
+        self.assertEqual(first["command"], "ipcq_claimant")
         claim = first["open_claim"]
         self.assertGreater(claim["ring_bytes"], 0)
         self.assertEqual(claim["position"], second["open_claim"]["position"])

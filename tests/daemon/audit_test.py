@@ -5,11 +5,10 @@ no counter tells of is unaccounted.
 ipcq_unchecked is a producer whose library has the quota check compiled out."""
 
 import re
-import subprocess
 import time
 from pathlib import Path
 
-from ipcqd_process import SECONDS, DaemonTest, default_signals, main, program
+from ipcqd_process import SECONDS, DaemonTest, main, program
 
 RATE = "500/s"
 REPORT = '[[rule]]\nqueues = "*"\nreport = true\n'
@@ -22,16 +21,7 @@ class AuditTest(DaemonTest):
         self.create("q", "--rate", RATE, "--overflow", "drop-oldest", "--capacity", "1M")
 
     def unchecked(self, *arguments):
-        process = subprocess.Popen([str(Path(program()).with_name("ipcq_unchecked")), str(self.directory), *arguments],
-                                   stdout=subprocess.PIPE, preexec_fn=default_signals)
-
-        def end():
-            process.kill()
-            process.wait()
-            process.stdout.close()
-
-        self.addCleanup(end)
-        return process
+        return self.start_program(Path(program()).with_name("ipcq_unchecked"), self.directory, *arguments, stderr=None)
 
     def honest(self, count, *options):
         """Puts that send without end, one at a time, and wait for the quota between."""

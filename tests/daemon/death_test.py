@@ -71,7 +71,7 @@ class DeathTest(DaemonTest):
               f"{took_ms[len(took_ms) // 2]:.2f}, most {took_ms[-1]:.2f} ms", flush=True)
 
     def test_an_open_claim_is_skipped_and_what_is_behind_it_comes(self):
-        self.create("q", "--overflow", "drop-oldest")
+        self.create("q")
         producer = self.stopped_inside_a_claim("q", b"behind\n")
         self.assertEqual(self.get("q", status=NOTHING), b"")
         daemon = self.daemon()
