@@ -139,10 +139,11 @@ void ConsumerImpl::move_dead_letters(const core::LeaseRequest& request, std::int
 
 void ConsumerImpl::note_look(const core::LeaseTaken& taken) noexcept {
   took_all_ = taken.took_all;
-  if (!took_all_ || !core::has(core::Idea::getting_ahead)) return;
+  if (!core::has(core::Idea::getting_ahead)) return;
   const std::uint64_t bytes = taken.step == core::LeaseStep::leased ? taken.end - taken.begin : 0;
+  if (!took_all_) return ahead_.took_some(taken.messages, bytes);
   // relaxed: advice.
-  if (ahead_.took_all(taken.messages, bytes, waited_looks_ <= kSoonLooks))
+  if (ahead_.took_all(taken.messages, bytes, waited_looks_ <= kSoonLooks, [] { return __builtin_ia32_rdtsc(); }))
     endpoint_.view().side().data.streaming.store(ahead_.streaming() ? 1 : 0, std::memory_order_relaxed);
 }
 
@@ -190,7 +191,7 @@ Lease ConsumerImpl::lease(const Take& take) {
   const std::uint64_t asked = sampled ? view.stamp() : 0;
   if (endpoint_.cancelled()) [[unlikely]]
     return none(Outcome::cancelled);
-  if (took_all_ && ahead_.streaming() && waits) pause_units(ahead_.units());
+  if (took_all_ && ahead_.streaming() && waits) pause_units(GettingAhead::kUnits);
   waited_looks_ = 0;
   core::LeaseTaken taken = attempt_once(request, 0);  // in place: copied, it would be read before its stores have arrived
   if (taken.step == core::LeaseStep::to_dead_letter) [[unlikely]]
