@@ -148,13 +148,16 @@ class Document:
             batch = row.facts.get("batch", 1)
             bare = median(f"raw/one-by-one-{row.payload_bytes}B-8M" if batch == 1 else f"raw/stream-{row.payload_bytes}B-b64-8M")
             if bare:
+                promise = median(f"raw/promise-{row.payload_bytes}B-8M") if batch == 1 else None
                 alone = median(f"ipcq/alone-claim-commit-64B-{row.facts.get('mode', '')}") if batch == 1 else None
-                limits.append([bar["what"], f"{verdict['bound']:g}", number(bare / 1e6), number(1e3 / alone) if alone else "",
-                               number(verdict["figure"])])
+                limits.append([bar["what"], f"{verdict['bound']:g}", number(bare / 1e6), number(promise / 1e6) if promise else "",
+                               number(1e3 / alone) if alone else "", number(verdict["figure"])])
         if limits:
             parts.append("**Rates** that were demanded in figures: what the bare ring, which does nothing but move the bytes, reaches on "
-                         "this machine; and, one by one, what claim to commit alone would allow. Million a second:\n\n" +
-                         table(["", "demanded", "bare ring here", "claim to commit, alone", "measured"], limits))
+                         "this machine; one by one, what it reaches with a stamp and an exchange a message, which no queue that stamps its "
+                         "messages and never loses a sleeper's wake goes without, behind a receiver that pauses as ipcq's does; and what "
+                         "claim to commit alone would allow. Million a second:\n\n" +
+                         table(["", "demanded", "bare ring here", "with stamp and exchange", "claim to commit, alone", "measured"], limits))
         ratios = self.missed_ratios()
         if ratios:
             parts.append("**Ratios**: the runs of the two rows, one after the other, each pair by itself. Where their spread has the bound in it, the "

@@ -27,7 +27,8 @@ BATCHES = "ipcq/stream-64B-b64-8M-exclusive"
 # What is measured for each, by the names of the enumeration in without.hpp.
 IDEAS = {
     "fence": (ONE_BY_ONE, "ipcq/stream-8B-b1-8M-exclusive-notimes", RTT),
-    "getting_ahead": (ONE_BY_ONE, BATCHES, "ipcq/stream-256B-b64-8M-exclusive", RTT),
+    "getting_ahead": (ONE_BY_ONE, "ipcq/stream-64B-b1-8M-shared", "ipcq/stream-8B-b1-8M-shared", BATCHES,
+                      "ipcq/stream-256B-b64-8M-exclusive", RTT),
     "prefetch": (BATCHES, "ipcq/stream-256B-b64-8M-exclusive", RTT),
     "runs": (BATCHES, "ipcq/stream-8B-b64-8M-exclusive"),
     "free_ack": ("ipcq/drain-by-1-64B-lease1", "ipcq/drain-by-2-64B-lease16", "ipcq/rtt-64B-spin-shared"),

@@ -23,6 +23,8 @@ inline constexpr std::array<std::size_t, 6> kRingSweep{std::size_t{64} << 10, st
 [[nodiscard]] std::string raw_stream_name(std::size_t payload_bytes, std::size_t batch, std::size_t ring_bytes);
 /// So too, but a cursor store a message.
 [[nodiscard]] std::string raw_one_by_one_name(std::size_t payload_bytes, std::size_t ring_bytes);
+/// And with what ipcq's promises cost a message at least: a stamp, an exchange, and a receiver that gets ahead.
+[[nodiscard]] std::string raw_promise_name(std::size_t payload_bytes, std::size_t ring_bytes);
 /// "64B", "64K", "8M": a size in the names of rows.
 [[nodiscard]] std::string size_name(std::size_t bytes);
 /// "64 bytes", "64 KiB", "8 MiB": the same in sentences.

@@ -15,7 +15,14 @@ namespace ipcq::bench {
 namespace {
 
 constexpr std::size_t kHeaderBytes = 16;
-constexpr std::size_t kTakenAsLease = 256;  // as the ipcq rows' leases
+constexpr std::size_t kTakenAsLease = 256;     // as the ipcq rows' leases
+constexpr std::uint64_t kGetAhead_ns = 1'500;  // as an ipcq consumer pauses behind a stream
+
+/// What a message costs beside its bytes.
+enum class Cost {
+  cursor,  // a store of the cursor
+  promise,  // what ipcq's promises need at least: a stamp, and an exchange, which is the fence before the look at who sleeps
+};
 
 struct Cursors {
   alignas(kLineApart) std::atomic<std::uint64_t> written;  // bytes since the beginning
@@ -28,7 +35,7 @@ struct RingShape {
   static constexpr std::size_t kBatchBytes = kRecord * Messages;
 };
 
-template <std::size_t PayloadBytes, std::size_t Messages>
+template <std::size_t PayloadBytes, std::size_t Messages, Cost Of = Cost::cursor>
 class RingSender {
  public:
   using Shape = RingShape<PayloadBytes, Messages>;
@@ -57,14 +64,19 @@ class RingSender {
   }
   static void write(std::byte* record, std::uint64_t sequence) noexcept {
     const std::uint64_t size = PayloadBytes;
+    const std::uint64_t second = Of == Cost::promise ? __builtin_ia32_rdtsc() : sequence;
     std::memcpy(record, &size, 8);
-    std::memcpy(record + 8, &sequence, 8);
+    std::memcpy(record + 8, &second, 8);
     write_payload<PayloadBytes>(record + kHeaderBytes, sequence);
   }
   void publish() noexcept {
     offset_ += Shape::kBatchBytes;
     written_ += Shape::kBatchBytes;
-    cursors_.written.store(written_, std::memory_order_release);
+    if constexpr (Of == Cost::promise) {
+      cursors_.written.exchange(written_, std::memory_order_seq_cst);
+    } else {
+      cursors_.written.store(written_, std::memory_order_release);
+    }
   }
 
   Cursors& cursors_;
@@ -76,7 +88,7 @@ class RingSender {
 };
 
 /// Takes up to `Taken` messages, or one batch if that is more, for one cursor store.
-template <std::size_t PayloadBytes, std::size_t Messages, std::size_t Taken>
+template <std::size_t PayloadBytes, std::size_t Messages, std::size_t Taken, Cost Of = Cost::cursor>
 class RingReceiver {
  public:
   using Shape = RingShape<PayloadBytes, Messages>;
@@ -103,10 +115,16 @@ class RingReceiver {
       if (offset_ == capacity_) offset_ = 0;
     }
     cursors_.read.store(read_, std::memory_order_release);
+    if (Of == Cost::promise && end == written) get_ahead();
     return true;
   }
 
  private:
+  static void get_ahead() noexcept {
+    const std::uint64_t end = clock_ns(CLOCK_MONOTONIC) + kGetAhead_ns;
+    while (clock_ns(CLOCK_MONOTONIC) < end) relax();
+  }
+
   Cursors& cursors_;
   const std::byte* data_;
   std::uint64_t capacity_;
@@ -114,7 +132,7 @@ class RingReceiver {
   std::uint64_t offset_ = 0;
 };
 
-template <std::size_t PayloadBytes, std::size_t Messages, std::size_t Taken>
+template <std::size_t PayloadBytes, std::size_t Messages, std::size_t Taken, Cost Of = Cost::cursor>
 Run stream(const Plan& plan, std::size_t ring_bytes) {
   const std::size_t batch_bytes = RingShape<PayloadBytes, Messages>::kBatchBytes;
   const std::size_t capacity = ring_bytes / batch_bytes * batch_bytes;
@@ -124,11 +142,11 @@ Run stream(const Plan& plan, std::size_t ring_bytes) {
   return run_pair(
       plan,
       [&](Side& side) {
-        RingSender<PayloadBytes, Messages> sender(cursors, data.data(), capacity);
+        RingSender<PayloadBytes, Messages, Of> sender(cursors, data.data(), capacity);
         stream_out(side, sender);
       },
       [&](Side& side) {
-        RingReceiver<PayloadBytes, Messages, Taken> receiver(cursors, data.data(), capacity);
+        RingReceiver<PayloadBytes, Messages, Taken, Of> receiver(cursors, data.data(), capacity);
         stream_in(side, receiver);
       });
 }
@@ -152,6 +170,19 @@ Row one_by_one_row(std::size_t ring_bytes) {
           .payload_bytes = PayloadBytes,
           .facts = {{"system", "bare ring, one by one"}, {"batch", std::uint64_t{1}}, {"ring_bytes", ring_bytes}},
           .run = [ring_bytes](const Plan& plan) { return stream<PayloadBytes, 1, 1>(plan, ring_bytes); }};
+}
+
+template <std::size_t PayloadBytes>
+Row promise_row(std::size_t ring_bytes) {
+  return {
+      .name = raw_promise_name(PayloadBytes, ring_bytes),
+      .what = "so too, with a stamp and an exchange a message, and a receiver that pauses 1.5 us when it has all: " +
+              size_text(PayloadBytes),
+      .payload_bytes = PayloadBytes,
+      .facts = {{"system", "bare ring, stamped"}, {"batch", std::uint64_t{1}}, {"ring_bytes", ring_bytes}},
+      .run = [ring_bytes](const Plan& plan) {
+        return stream<PayloadBytes, 1, kTakenAsLease, Cost::promise>(plan, ring_bytes);
+      }};
 }
 
 /// One cpu copies a block over and over; the other sleeps.
@@ -212,6 +243,10 @@ std::string raw_one_by_one_name(std::size_t payload_bytes, std::size_t ring_byte
   return "raw/one-by-one-" + size_name(payload_bytes) + "-" + size_name(ring_bytes);
 }
 
+std::string raw_promise_name(std::size_t payload_bytes, std::size_t ring_bytes) {
+  return "raw/promise-" + size_name(payload_bytes) + "-" + size_name(ring_bytes);
+}
+
 std::vector<Row> raw_stream_rows() {
   std::vector<Row> rows;
   rows.push_back(stream_row<8, 64>(8 * kMi));
@@ -222,6 +257,8 @@ std::vector<Row> raw_stream_rows() {
   for (const std::size_t ring : {8 * kMi, 16 * kMi}) rows.push_back(stream_row<64 * kKi, 1>(ring));
   rows.push_back(one_by_one_row<8>(8 * kMi));
   rows.push_back(one_by_one_row<64>(8 * kMi));
+  rows.push_back(promise_row<8>(8 * kMi));
+  rows.push_back(promise_row<64>(8 * kMi));
   rows.push_back(copy_row(kMi));
   rows.push_back(copy_row(8 * kMi));
   return rows;
