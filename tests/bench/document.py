@@ -158,6 +158,15 @@ class Document:
                          "messages and never loses a sleeper's wake goes without, behind a receiver that pauses as ipcq's does; and what "
                          "claim to commit alone would allow. Million a second:\n\n" +
                          table(["", "demanded", "bare ring here", "with stamp and exchange", "claim to commit, alone", "measured"], limits))
+        rewritten = [[str(count), number(median(f"ipcq/groups-{count}") / median("ipcq/groups-1")),
+                      number(median(f"raw/rewrite-read-{count}") / median("raw/rewrite-read-1"))]
+                     for count in (2, 4, 8) if None not in (median(f"ipcq/groups-{count}"), median("ipcq/groups-1"),
+                                                            median(f"raw/rewrite-read-{count}"), median("raw/rewrite-read-1"))]
+        if any(row[0].startswith("a producer's rate with") for row in self.missed_ratios()) and rewritten:
+            parts.append("**Groups**: the producer's part is the same for any number, but it writes to lines that another processor has read once for "
+                         "each. Its rate beside that with one group; and the rate of a process that writes to plain memory which another has "
+                         "read so many times since, beside that with one read:\n\n" +
+                         table(["groups, or reads", "producer", "plain memory"], rewritten))
         ratios = self.missed_ratios()
         if ratios:
             parts.append("**Ratios**: the runs of the two rows, one after the other, each pair by itself. Where their spread has the bound in it, the "

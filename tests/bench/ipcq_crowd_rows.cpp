@@ -9,6 +9,7 @@
 
 #include "clock.hpp"
 #include "ipcq_runs.hpp"
+#include "turns.hpp"
 
 namespace ipcq::bench {
 namespace {
@@ -129,28 +130,6 @@ Row crowd_row(const QueueUse& use, std::uint32_t producers, std::uint32_t consum
           .busy = {false, false},
           .facts = std::move(facts),
           .run = [=](const Plan& plan) { return run_crowd(plan, use, producers, consumers, batch); }};
-}
-
-/// Two sides that take turns: the first bids the second begin round after round, the second answers when it has done its
-/// part.
-struct Turns {
-  alignas(kLineApart) std::atomic<std::uint64_t> begun;
-  alignas(kLineApart) std::atomic<std::uint64_t> done;
-  std::uint64_t done_ticks;  // written before `done`
-  Passed of_first;  // what the first side has received, for the second's account; written before the last `begun`
-};
-constexpr std::uint64_t kNoMoreTurns = ~std::uint64_t{0};
-
-std::uint64_t await_turn(const std::atomic<std::uint64_t>& word, std::uint64_t before) noexcept {
-  std::uint64_t now = 0;
-  for (unsigned looks = 0; (now = word.load(std::memory_order_acquire)) == before; ++looks) {
-    if (looks < 2'000'000) {
-      relax();
-    } else {
-      usleep(50);  // a smoke run on one cpu, or the other was stopped
-    }
-  }
-  return now;
 }
 
 /// Sends batches of 64 until `messages` have gone.

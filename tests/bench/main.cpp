@@ -135,6 +135,7 @@ std::vector<Row> select_rows(const Command& command, const std::string& director
   const auto append = [&rows](std::vector<Row> more) { std::move(more.begin(), more.end(), std::back_inserter(rows)); };
   append(raw_round_trip_rows());
   append(raw_stream_rows());
+  append(raw_rewrite_rows());
   append(ipcq_rows(directory));
   append(ipcq_crowd_rows(directory));
   append(ipcq_wait_set_rows(directory));

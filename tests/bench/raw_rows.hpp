@@ -32,5 +32,6 @@ inline constexpr std::array<std::size_t, 6> kRingSweep{std::size_t{64} << 10, st
 
 [[nodiscard]] std::vector<Row> raw_round_trip_rows();
 [[nodiscard]] std::vector<Row> raw_stream_rows();
+[[nodiscard]] std::vector<Row> raw_rewrite_rows();
 
 }  // namespace ipcq::bench
