@@ -120,8 +120,8 @@ TEST(GettingAheadRule, GoesOnWhereAPauseBringsMuchThoughNobodyIsFaster) {
   for (const bool bytes : {false, true}) {
     Consumer consumer;
     consumer.looks_until_it_pauses(kBegin, kFast_ticks);
-    const std::uint32_t messages = bytes ? 2 : GettingAhead::kMuch;
-    const std::uint64_t each = bytes ? GettingAhead::kMuch_bytes / 2 : 1;
+    const std::uint32_t messages = bytes ? 2U : std::uint32_t{GettingAhead::kMuch};
+    const std::uint64_t each = bytes ? GettingAhead::kMuchBytes / 2 : 1;
     for (std::uint32_t pause = 0; pause < 200; ++pause)
       ASSERT_FALSE(consumer.look(messages, true, kPause_ticks, each)) << bytes << " " << pause;
     EXPECT_FALSE(consumer.look(messages, true, kPause_ticks, each));

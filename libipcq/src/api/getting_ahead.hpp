@@ -21,8 +21,8 @@ class GettingAhead {
   static constexpr std::uint32_t kFirstPauses = 2;
   static constexpr std::uint32_t kPauses = 8;  // that are timed together
   // So much in each pays in any case: it saves the consumer that many looks.
-  static constexpr std::uint64_t kMuch_bytes = 2048;
-  static constexpr std::uint32_t kMuch = 32;
+  static constexpr std::uint64_t kMuchBytes = 2048;
+  static constexpr std::uint64_t kMuch = 32;
   static constexpr std::uint32_t kFew = 1;  // messages in a pause: it has stopped sending all it can
   static constexpr std::uint32_t kRoundsMost = 1024;
   // After so many timings, about a millisecond, it is tried without: what was measured before may hold no more.
@@ -89,7 +89,7 @@ class GettingAhead {
     }
     if (pauses_ < kFirstPauses + kPauses) return false;
     const std::uint64_t now = clock();
-    if (bytes_ < kPauses * kMuch_bytes && messages_ < kPauses * kMuch && !faster(now - begin_)) return stop();
+    if (bytes_ < kPauses * kMuchBytes && messages_ < kPauses * kMuch && !faster(now - begin_)) return stop();
     rounds_ = 1;
     if (++timings_ == kTimings) {
       streaming_ = false;
