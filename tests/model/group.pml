@@ -222,6 +222,7 @@ end:   do
              :: else -> GIVE(mutex[0])
              fi
           fi
+       :: gone && IS(0, 1) -> gone = 0       /* told "removed" between mark and restore: it attaches again */
        od
      } unless { killed[me] };
      skip;

@@ -58,7 +58,8 @@ class IPCQ_EXPORT Queue {
   void add_group(const GroupOptions& options) const;
   /// Removes a group; its members get `group_removed`. Throws Error{no_such_group}, Error{last_group}, Error{in_use} while
   /// a living member is attached (`force`: while one holds a lease; an exclusive group: while its consumer lives) or
-  /// messages are parked in it (`force`: they go with it).
+  /// messages are parked in it (`force`: they go with it). Two that remove the last two groups with force at once: one gets
+  /// last_group, but members of the group that stays may have been told `group_removed` meanwhile. They attach again.
   void remove_group(std::string_view group, bool force = false) const;
   /// Gives up the messages of a group that are parked (past max_deliveries, and the dead-letter queue did not take them);
   /// how many. Dies the process in here, some of them are. Throws Error{no_such_group}, Error{in_use} while an exclusive
