@@ -3,11 +3,13 @@
  * Two producers in rows 0 and 1, a consumer in row 2 that walks records and finishes each as it meets it. Whoever waits looks
  * for the dead as core::recover does: by the open_claim of their rows. A row of the dead is taken by the next process.
  * One unit of the ring is a head and its payload (16 bytes); a claim needs one unit or two. The second unit of a claim is
- * filled with payload that looks like a claimed head.
+ * filled with payload that looks like the head of a claim of row 0's first process.
  *
  * Bounds: CAPACITY units, CLAIMS in all, DEATHS, BIRTHS (processes that take a dead producer's row); CONSUMER_SAFE and
  * ONE_PRODUCER_DIES say who does not die.
  * WRONG_VERDICT: once, a living producer is judged dead. Claims need one unit then.
+ * What only its own process can tell from the step before or after is one step with it (atomic): what it keeps for itself; and
+ * taking a mutex, where what follows reads what only the mutex's holder writes.
  * Mutants: the #ifdef M_… below.
  */
 #ifndef CAPACITY
@@ -65,25 +67,28 @@ bit wrong_left = 1; byte misjudged[2];
 
 /* `me` is the row of the process that calls. */
 inline lock_side() {
-  TAKE(side, me);
   if
-  :: side.died ->
+  :: atomic { side.holder == 0 && !side.died -> side.holder = me + 1 }
+  :: atomic { side.holder == 0 && side.died -> side.holder = me + 1;
 #ifndef M_NO_REPAIR
-     d_step { if :: AT(claim_position).state == CLAIMED -> NEVER_FROM_THE_LIVING(claim_position) :: else fi;
-              ERASE(claim_position) };                 /* step: repair.producer */
+       d_step { if :: AT(claim_position).state == CLAIMED -> NEVER_FROM_THE_LIVING(claim_position) :: else fi;
+                ERASE(claim_position) }                /* step: repair.producer */
 #endif
+     };
      side.died = 0
-  :: else
   fi
 }
 
 /* Row attached with that incarnation? byte free? Each is one look. */
 inline judge(r, i, verdict) {
-  verdict = !SAME(r, i);
 #ifdef M_NO_VERDICT
   verdict = 1;
+#else
+  if
+  :: atomic { !SAME(r, i) -> verdict = 1 }
+  :: SAME(r, i) -> verdict = !life[r]
+  fi;
 #endif
-  if :: !verdict -> verdict = !life[r] :: else fi;
 #ifdef WRONG_VERDICT
   if :: atomic { !verdict && wrong_left -> wrong_left = 0; misjudged[r] = i; verdict = 1 } :: true fi
 #endif
@@ -136,36 +141,45 @@ inline free_row_of_dead(r, i) {
 }
 
 inline abandon_claim_of(r, i, at) {
-  at = open_claim[r];                                  /* step: A:open_claim */
-  if :: at != NOWHERE -> abandon(at, r, i) :: else fi
+  if                                                   /* step: A:open_claim */
+  :: atomic { open_claim[r] != NOWHERE -> at = open_claim[r] }; abandon(at, r, i)
+  :: open_claim[r] == NOWHERE
+  fi
 }
+
+#define FIRST_ROW(r) r = (me == 0 -> 1 : 0)
+#define NEXT_ROW(r) r = (r + 1 == me -> r + 2 : r + 1)
 
 /* core::recover, the part of producers */
 inline recover(r, i, at, verdict) {
-  if :: side.died -> lock_side(); GIVE(side) :: else fi;
-  r = 0;
-  do
-  :: r < 2 ->
-     if                                                /* step: A:row; the name first, then whether it is attached */
+  if
+  :: side.died -> lock_side(); d_step { GIVE(side); FIRST_ROW(r) }
+  :: d_step { !side.died -> FIRST_ROW(r) }
+  fi;
+  do                                                   /* step: A:row; the name first, then whether it is attached */
 #ifdef M_STATE_FIRST
-     :: r != me && attached[r] -> i = incarnation[r];
-#else
-     :: r != me -> i = incarnation[r];
-        if :: !attached[r] -> goto next :: else fi;
-#endif
-        judge(r, i, verdict);
-        if
-        :: verdict -> abandon_claim_of(r, i, at); free_row_of_dead(r, i)
-        :: else
-        fi
-     :: else
+  :: r < 2 ->
+     if
+     :: attached[r] -> i = incarnation[r]
+     :: d_step { !attached[r] -> NEXT_ROW(r) }; goto next
      fi;
+#else
+  :: atomic { r < 2 -> i = incarnation[r] };
+     if
+     :: attached[r]
+     :: d_step { !attached[r] -> NEXT_ROW(r); i = 0 }; goto next
+     fi;
+#endif
+     judge(r, i, verdict);
+     if
+     :: verdict -> abandon_claim_of(r, i, at); free_row_of_dead(r, i)
+     :: !verdict
+     fi;
+     d_step { NEXT_ROW(r); i = 0; at = 0; verdict = 0 };
 next:
-     r++
-  :: else -> break
-  od;
-  skip;
-  d_step { r = 0; i = 0; at = 0; verdict = 0 }
+     skip
+  :: d_step { r >= 2 -> r = 0 }; break
+  od
 }
 
 inline attach(i, at) {
@@ -211,15 +225,12 @@ again: attach(i, where);
           };
 retry:    lock_side();
           if
-          :: SHORT ->
-             GIVE(side);
+          :: d_step { SHORT -> GIVE(side) };
              recover(r, i, where, verdict);
              (!SHORT || SOMETHING_TO_RECOVER);         /* sleeps for room; the backstop looks for the dead */
              goto retry
-          :: else
+          :: d_step { !SHORT -> at = claim_position; open_claim[me] = at }   /* step: claim.0, R:open_claim */
           fi;
-          at = claim_position;
-          open_claim[me] = at;                         /* step: claim.0, R:open_claim */
 #ifdef M_POSITION_FIRST
           claim_position = at + need;
 #endif
@@ -234,17 +245,16 @@ retry:    lock_side();
 #ifdef M_END_MARK_LATE
           d_step { ERASE(at + need) };
 #endif
-          if :: need == 2 -> d_step { STORE(at + 1, CLAIMED, 1, 0, 0, 1) } :: else fi;   /* the user fills */
-          first = need;
+          d_step { first = need; if :: need == 2 -> STORE(at + 1, CLAIMED, 1, 0, 1, 1) :: else fi };   /* the user fills */
           if
           :: if                                        /* commit: one message, two, or one and a skip for room left over */
              :: true
-             :: need == 2 -> first = 1;
+             :: d_step { need == 2 -> first = 1;
 #ifndef M_INNER_LATE
-                d_step { STORE(at + 1, COMMITTED, 1, 0, 0, 0) }          /* step: commit.inner */
+                  STORE(at + 1, COMMITTED, 1, 0, 0, 0)                   /* step: commit.inner */
 #endif
-             :: need == 2 -> first = 1;
-                d_step { STORE(at + 1, SKIPPED, 1, 0, 0, 0) }
+                }
+             :: d_step { need == 2 -> first = 1; STORE(at + 1, SKIPPED, 1, 0, 0, 0) }
              fi;
              d_step {                                  /* step: commit.published */
                if
@@ -266,9 +276,10 @@ retry:    lock_side();
                :: else -> assert(MISJUDGED(me, incarnation[me])); first = 0
                fi }
           fi;
-          if :: first == 0 -> d_step { at = 0; need = 0 }; goto again :: else fi;  /* disowned: attaches anew */
-          open_claim[me] = NOWHERE;
-          d_step { at = 0; need = 0; first = 0 }
+          if
+          :: d_step { first == 0 -> at = 0; need = 0 }; goto again       /* disowned: attaches anew */
+          :: d_step { first != 0 -> open_claim[me] = NOWHERE; at = 0; need = 0; first = 0 }
+          fi
        :: claims == 0 -> goto done
        od
      } unless { killed[me] };

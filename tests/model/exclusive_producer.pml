@@ -39,18 +39,20 @@ bit drained;                                           /* ghost: the consumer wa
 #define CLOSE_IS_DUE (closed && closed_at == NOWHERE && (owner_row == NOWHERE || ABSENT_OR_DEAD(owner_row, owner_inc)))
 
 inline lock_side() {
-  TAKE(side, me);
 #ifdef M_REPAIR_ZEROES                                 /* as for shared producers */
+  TAKE(side, me);
   if :: side.died -> HEAD(claim_position) = 0 :: else fi;
+  side.died = 0
+#else
+  d_step { side.holder == 0 -> side.holder = me + 1; side.died = 0 }        /* the repair writes nothing */
 #endif
-  side.died = 0                                        /* the repair writes nothing */
 }
 
 /* Under the mutex: claim_position over what was published last. */
 inline walk_claim_position(to) {
   to = claim_position;
 #ifndef M_NO_WALK
-  do :: HEAD(to) -> assert(written[to % CAPACITY] == to + 1); to++ :: else -> break od;       /* step: A:publish */
+  do :: d_step { HEAD(to) -> assert(written[to % CAPACITY] == to + 1); to++ } :: else -> break od;       /* step: A:publish */
 #endif
   claim_position = to                                  /* step: takeover.claim_position, R:claim_position */
 }
@@ -132,10 +134,12 @@ proctype Producer(byte me) {
        skip;
        d_step { r = 0; i = 0; to = 0 };
        do
-       :: records > 0 ->
-          if :: closed -> finish_close_as_owner(); break :: else fi;        /* the claim is refused */
-          (at + 2 <= retired + CAPACITY || closed);
-          if :: at + 2 > retired + CAPACITY -> goto refused :: else fi;
+       :: records > 0 && closed -> finish_close_as_owner(); break           /* the claim is refused */
+       :: records > 0 && !closed ->
+          if
+          :: at + 2 <= retired + CAPACITY
+          :: closed && at + 2 > retired + CAPACITY -> goto refused
+          fi;
           if
           :: true ->                                   /* step: exclusive.claimed; commit */
 #ifdef M_CLAIM_POSITION_FIRST
@@ -146,8 +150,7 @@ proctype Producer(byte me) {
 #endif
              d_step { assert(at >= retired && owner_row == me && owner_inc == incarnation[me]);
                       assert(closed_at == NOWHERE);    /* nothing comes behind the end of the stream */
-                      HEAD(at) = 1; written[at % CAPACITY] = at + 1; committed++; records-- };   /* step: exclusive.published */
-             at++;
+                      HEAD(at) = 1; written[at % CAPACITY] = at + 1; committed++; records--; at++ };   /* step: exclusive.published */
 #ifndef M_CLAIM_POSITION_FIRST
              claim_position = at;                      /* step: exclusive.claim_position */
 #endif

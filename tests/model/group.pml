@@ -42,14 +42,17 @@ byte ghost_retired[2];                                 /* ghost: where `retired`
     if :: m == 255 -> m = published :: else fi
 #define IS(n, i) (g[n].state == ACTIVE && g[n].inc == (i))
 
-inline lock_side() { TAKE(side, me); side.died = 0 }
+inline lock_side() { d_step { side.holder == 0 -> side.holder = me + 1; side.died = 0 } }   /* nothing to repair */
+
+/* A free entry; nobody reads the rest of it, so it is 0 in the model. */
+#define ERASE(n) d_step { g[n].entry = FREE; g[n].holder_inc = 0; g[n].begin = 0; g[n].end = 0 }
 
 /* Retire, index and all, of the ledger of row n: under its mutex. Writes for the group that the caller means: `meant`. */
 inline retire(n, meant) {
   if
   :: g[n].count > 0 && g[n].entry == DONE ->
      d_step { assert(g[n].inc == meant && g[n].end >= g[n].retired); g[n].retired = g[n].end };   /* step: R:retired */
-     d_step { assert(g[n].inc == meant); g[n].entry = FREE };
+     d_step { assert(g[n].inc == meant); ERASE(n) };
      d_step { assert(g[n].inc == meant); g[n].count = 0 }
   :: else
   fi
@@ -57,25 +60,23 @@ inline retire(n, meant) {
 
 /* lock_group: the repair that follows a death. */
 inline lock_group(n, meant) {
-  TAKE(mutex[n], me);
   if
-  :: mutex[n].died ->
+  :: d_step { mutex[n].holder == 0 && !mutex[n].died -> mutex[n].holder = me + 1 }
+  :: d_step { mutex[n].holder == 0 && mutex[n].died -> mutex[n].holder = me + 1 };
      if
 #ifndef M_REPAIR_FREE_ROW
      :: g[n].state == FREE
 #endif
      :: else ->
         meant = g[n].inc;
-        if :: g[n].entry != FREE && g[n].end <= g[n].retired -> d_step { assert(g[n].inc == meant); g[n].entry = FREE } :: else fi;
+        if :: g[n].entry != FREE && g[n].end <= g[n].retired -> d_step { assert(g[n].inc == meant); ERASE(n) } :: else fi;
         if
         :: g[n].entry != FREE -> d_step { assert(g[n].inc == meant); g[n].count = 1 }
         :: else -> d_step { assert(g[n].inc == meant); g[n].count = 0 }
         fi;
         retire(n, meant)
      fi;
-     meant = 0;
-     mutex[n].died = 0
-  :: else
+     d_step { meant = 0; mutex[n].died = 0 }
   fi
 }
 
@@ -102,13 +103,13 @@ inline remove_group(n, i) {
   i = g[n].inc;
   do
   :: !IS(n, i) -> break
-  :: else ->
+  :: IS(n, i) ->
      if
      :: HELD_BY_DEAD(n) ->                             /* redeliver_dead; here it comes to: nobody's */
         lock_group(n, meant);
-        d_step { if :: HELD_BY_DEAD(n) -> g[n].entry = FREE; g[n].count = 0 :: else fi };
+        d_step { if :: HELD_BY_DEAD(n) -> ERASE(n); g[n].count = 0 :: else fi };
         GIVE(mutex[n])
-     :: else
+     :: !HELD_BY_DEAD(n)
      fi;
      lock_group(n, meant);
      if
@@ -130,11 +131,9 @@ inline remove_group(n, i) {
 inline add_group(n, i, m) {
   if :: g[0].state == MARKED -> i = g[0].inc; free_marked(0, i) :: else fi;
   if :: g[1].state == MARKED -> i = g[1].inc; free_marked(1, i) :: else fi;
-  i = 0;
-  n = 0;
   do                                                   /* the first free row: its incarnation, then its state */
-  :: n < 2 -> i = g[n].inc; if :: g[n].state == FREE -> break :: else -> n++ fi
-  :: else -> break
+  :: d_step { n < 2 -> i = g[n].inc }; if :: g[n].state == FREE -> break :: d_step { g[n].state != FREE -> n++ } fi
+  :: n == 2 -> break
   od;
   if
   :: n < 2 ->
@@ -150,8 +149,8 @@ inline add_group(n, i, m) {
      :: g[n].state == FREE ->
 #endif
         g[n].inc = g[n].inc + 1;                       /* step: group.incarnation, R:group */
-        g[n].entry = FREE;
-        d_step { g[n].begin = 0; g[n].end = 0; g[n].count = 0 };
+        ERASE(n);
+        g[n].count = 0;
         d_step { LEAST(m) };
         g[n].retired = m;                              /* step: group.added_retired */
 #ifdef M_ADD_NOT_LEAST
@@ -171,13 +170,9 @@ proctype Administrator(byte me) {
   byte n, i, m, meant;
   { d_step { running[me] = 1; life[me] = 1; incarnation[me] = 1 };
     do
-    :: atomic { changes > 0 -> changes-- };
-       if
-       :: n = me; remove_group(n, i)
-       :: n = 1 - me; remove_group(n, i)
-       :: add_group(n, i, m)
-       fi;
-       n = 0
+    :: d_step { changes > 0 -> changes--; n = me }; remove_group(n, i); n = 0
+    :: d_step { changes > 0 -> changes--; n = 1 - me }; remove_group(n, i); n = 0
+    :: d_step { changes > 0 -> changes-- }; add_group(n, i, m)
     :: changes == 0 -> break
     od
   } unless { killed[me] };
@@ -200,15 +195,14 @@ end:   do
              retire(0, 1);
              if
              :: g[0].count == 0 && g[0].retired < published ->
-                assert(unit[g[0].retired % CAPACITY] == g[0].retired + 1);  /* not overwritten */
-                d_step { g[0].begin = g[0].retired; g[0].end = g[0].retired + 1 };
+                d_step { assert(unit[g[0].retired % CAPACITY] == g[0].retired + 1);  /* not overwritten */
+                         g[0].begin = g[0].retired; g[0].end = g[0].retired + 1 };
                 d_step { g[0].entry = LEASED; g[0].holder_inc = incarnation[me] };
                 d_step { g[0].count = 1; to = g[0].end };
                 GIVE(mutex[0]);
-                assert(unit[(to - 1) % CAPACITY] == to);                   /* reads in place */
-                d_step { assert(g[0].inc == 1 && g[0].entry == LEASED && g[0].holder_inc == incarnation[me]);   /* no living lease is taken */
-                         g[0].entry = DONE };                                /* step: ack.done, R:ack */
-                to = 0;
+                d_step { assert(unit[(to - 1) % CAPACITY] == to);          /* read in place */
+                         assert(g[0].inc == 1 && g[0].entry == LEASED && g[0].holder_inc == incarnation[me]);   /* no living lease is taken */
+                         g[0].entry = DONE; g[0].holder_inc = 0; to = 0 };                        /* step: ack.done, R:ack */
                 lock_group(0, meant);                                        /* retire_and_publish */
 #ifndef M_STALE_RETIRE
                 if :: IS(0, 1) -> retire(0, 1) :: else fi;
@@ -217,7 +211,7 @@ end:   do
 #endif
                 GIVE(mutex[0])
              :: g[0].count > 0 && HELD_BY_DEAD(0) ->                        /* redelivered; here it comes to: nobody's */
-                d_step { g[0].entry = FREE };
+                ERASE(0);
                 g[0].count = 0; GIVE(mutex[0])
              :: else -> GIVE(mutex[0])
              fi
