@@ -5,7 +5,10 @@
 #include <gtest/gtest.h>
 #include <sys/mman.h>
 
+#include <algorithm>
+#include <atomic>
 #include <cstddef>
+#include <cstdint>
 #include <thread>
 
 #include "core/event_count.hpp"
@@ -79,6 +82,23 @@ TEST_F(LockWithRepair, ACallThatDoesNotWaitIsPatientWithAHolderThatComesAndGoes)
   EXPECT_EQ(core::lock_deadline(mutex(), os::kNoDeadline), os::kNoDeadline);
   mutex().unlock();
   EXPECT_EQ(core::lock_deadline(mutex(), 0), 0) << "free: no clock is read";
+}
+
+TEST_F(LockWithRepair, ACallWaitsAsLongAsItMayForAHolderThatCameBehindItsFirstLook) {
+  // As between that look and the attempt: nobody's, and not to be had. (Only the mark of those who wait.)
+  constexpr std::uint32_t kWaiters = 0x8000'0000;
+  auto& word = reinterpret_cast<std::atomic<std::uint32_t>&>(mutex());
+  for (const std::int64_t may_wait_ns : {std::int64_t{0}, 3 * core::kLockPatience_ns}) {
+    word.store(kWaiters);
+    ASSERT_EQ(core::lock_deadline(mutex(), 0), 0) << "the first attempt is one that does not wait";
+    const std::int64_t began = os::monotonic_ns();
+    EXPECT_EQ(core::lock_for_call(view(), mutex(), began + may_wait_ns, [] { return true; }), Locked::timed_out);
+    EXPECT_GE(os::monotonic_ns() - began, std::max(may_wait_ns, core::kLockPatience_ns));
+    word.store(0);
+    ASSERT_EQ(lock(true), Locked::yes);
+    mutex().unlock();
+  }
+  EXPECT_FALSE(segment_.poisoned());
 }
 
 TEST_F(LockWithRepair, AThreadThatHoldsItAlreadyIsRefusedAndPoisonsNothing) {
