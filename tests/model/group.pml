@@ -36,10 +36,8 @@ byte changes = CHANGES;
 byte ghost_retired[2];                                 /* ghost: where `retired` may be found */
 
 #define ACTIVE_GROUPS ((g[0].state == ACTIVE) + (g[1].state == ACTIVE))
-#define LEAST(m) m = 255; \
-    if :: g[0].state != FREE && g[0].retired < m -> m = g[0].retired :: else fi; \
-    if :: g[1].state != FREE && g[1].retired < m -> m = g[1].retired :: else fi; \
-    if :: m == 255 -> m = published :: else fi
+#define LEAST (g[0].state != FREE && (g[1].state == FREE || g[0].retired <= g[1].retired) -> g[0].retired : \
+    (g[1].state != FREE -> g[1].retired : published))
 #define IS(n, i) (g[n].state == ACTIVE && g[n].inc == (i))
 
 inline lock_side() { d_step { side.holder == 0 -> side.holder = me + 1; side.died = 0 } }   /* nothing to repair */
@@ -151,7 +149,7 @@ inline add_group(n, i, m) {
         g[n].inc = g[n].inc + 1;                       /* step: group.incarnation, R:group */
         ERASE(n);
         g[n].count = 0;
-        d_step { LEAST(m) };
+        m = LEAST;
         g[n].retired = m;                              /* step: group.added_retired */
 #ifdef M_ADD_NOT_LEAST
         g[n].retired = 0;
@@ -239,27 +237,20 @@ end:
 }
 
 
+#define SHORT (published < RECORDS && published + 1 > limit)
+
 proctype Producer() {
-  byte me = 3, m, i;
+  byte me = 3, i;
 end:
   do
-  :: published < RECORDS ->
-     if
-     :: published + 1 > limit ->                       /* short: the least retired, under the side's mutex */
-        d_step { LEAST(m) };
-        if
-        :: m + CAPACITY > limit -> lock_side(); d_step { LEAST(m) }; limit = m + CAPACITY; GIVE(side)
-        :: m + CAPACITY <= limit && (g[0].state == MARKED || g[1].state == MARKED) ->      /* free_room finishes removals */
-           if :: g[0].state == MARKED -> i = g[0].inc; free_marked(0, i) :: else fi;
-           if :: g[1].state == MARKED -> i = g[1].inc; free_marked(1, i) :: else fi
-        :: else -> (g[0].state == MARKED || g[1].state == MARKED || ((g[0].state == FREE || g[0].retired + CAPACITY > limit) && (g[1].state == FREE || g[1].retired + CAPACITY > limit)))
-        fi;
-        d_step { m = 0; i = 0 }
-     :: else ->
-        d_step { assert(g[0].state == FREE || published < g[0].retired + CAPACITY);        /* what a group is entitled to is not overwritten */
-                 assert(g[1].state == FREE || published < g[1].retired + CAPACITY);
-                 unit[published % CAPACITY] = published + 1; published++ }
-     fi
+  :: SHORT && LEAST + CAPACITY > limit ->              /* the least retired, under the side's mutex */
+     d_step { side.holder == 0 -> limit = LEAST + CAPACITY; side.died = 0 }
+  :: d_step { SHORT && LEAST + CAPACITY <= limit && g[0].state == MARKED -> i = g[0].inc }; free_marked(0, i); i = 0   /* free_room finishes removals */
+  :: d_step { SHORT && LEAST + CAPACITY <= limit && g[1].state == MARKED -> i = g[1].inc }; free_marked(1, i); i = 0
+  :: d_step { published < RECORDS && published + 1 <= limit ->
+       assert(g[0].state == FREE || published < g[0].retired + CAPACITY);        /* what a group is entitled to is not overwritten */
+       assert(g[1].state == FREE || published < g[1].retired + CAPACITY);
+       unit[published % CAPACITY] = published + 1; published++ }
   od
 }
 

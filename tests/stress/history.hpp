@@ -233,8 +233,10 @@ class History {
     for (std::uint64_t number = 0; number < shared_->gaps_used; ++number) {
       const Gap& gap = shared_->gaps[number];
       for (Origin origin{gap.producer, gap.begin}; origin.sequence < gap.end; ++origin.sequence) {
-        check(at(0, origin) == Mark::unseen,
-              [&] { return origin.text() + " was committed and left out in a group that came and went"; });
+        check(at(0, origin) == Mark::unseen, [&] {
+          return origin.text() + " was committed and left out in a group that came and went (it was given none of " +
+                 std::to_string(gap.begin) + " to " + std::to_string(gap.end - 1) + ")";
+        });
       }
     }
     return totals;
