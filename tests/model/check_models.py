@@ -224,7 +224,7 @@ def main():
     parser.add_argument("--labels", action="store_true", help="only the labels")
     parser.add_argument("--only", metavar="NAME", action="append", choices=models(), help="this model only; may be repeated")
     parser.add_argument("--seconds", type=float, default=None, metavar="S", help="cut a run after so much CPU time (default: 60; with --all 3600)")
-    parser.add_argument("--memory", type=float, default=6, metavar="GIB", help="a run's memory (default 6)")
+    parser.add_argument("--memory", type=float, default=10, metavar="GIB", help="a run's memory (default 10)")
     parser.add_argument("--results", type=Path, default=SOURCE / "build" / "model-results.json", metavar="FILE",
                         help="where --all keeps what is done (default build/model-results.json)")
     arguments = parser.parse_args()
