@@ -1,6 +1,10 @@
 // The rows about what it costs to be there: to wait, to attach, to create a queue, to list many, and the memory beside the
 // ring. They say one figure each, and do not depend on how far apart the two cpus are.
 #include <fcntl.h>
+#include <linux/futex.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -8,6 +12,7 @@
 #include <ctime>
 #include <filesystem>
 #include <new>
+#include <string>
 #include <system_error>
 
 #include "clock.hpp"
@@ -109,7 +114,8 @@ Run run_idle(const Plan& plan, const QueueUse& use) {
       });
 }
 
-/// The same with a process that sleeps as long at a time, and does nothing when it wakes.
+/// The same with a process that does nothing but `sleep_once`, again and again. What it needs is made where it runs.
+template <class Sleep>
 Run run_bare_idle(const Plan& plan) {
   struct Sleeper {
     std::atomic<pid_t> pid{0};
@@ -126,11 +132,61 @@ Run run_bare_idle(const Plan& plan) {
       },
       [&](Side& side) {
         sleeper.pid.store(getpid(), std::memory_order_relaxed);  // relaxed: the sides meet before it is read
+        Sleep sleep;
         side.start();
-        while (!sleeper.over.load(std::memory_order_relaxed)) usleep(kBackstop_us);
+        while (!sleeper.over.load(std::memory_order_relaxed)) sleep.once();
         side.finish(std::nullopt);
       });
 }
+
+/// As long as a consumer does, and that is all.
+struct BareSleep {
+  void once() { usleep(kBackstop_us); }
+};
+
+/// Likewise with the system calls that a consumer cannot do without at an empty queue with no other endpoint: it sleeps on
+/// a futex up to a time, and then looks whether its two descriptors still are the queue's file and its life lock is there.
+class SleepAndLook {
+ public:
+  void once() {
+    timespec until{};
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_nsec += std::int64_t{kBackstop_us} * 1000;
+    if (until.tv_nsec >= 1'000'000'000) {
+      until.tv_nsec -= 1'000'000'000;
+      ++until.tv_sec;
+    }
+    syscall(SYS_futex, word_.data(), FUTEX_WAIT_BITSET, 0, &until, nullptr, FUTEX_BITSET_MATCH_ANY);
+    struct stat life {};
+    struct stat probe {};
+    struct flock lock = whole_byte();
+    if (fstat(life_, &life) != 0 || fstat(probe_, &probe) != 0 || life.st_ino != probe.st_ino ||
+        fcntl(probe_, F_OFD_GETLK, &lock) != 0 || lock.l_type == F_UNLCK) {
+      throw std::system_error(errno, std::generic_category(), "a look of the bare sleeper");
+    }
+  }
+
+ private:
+  static struct flock whole_byte() {
+    struct flock lock {};
+    lock.l_type = F_WRLCK;
+    lock.l_whence = SEEK_SET;
+    lock.l_len = 1;
+    return lock;
+  }
+
+  SharedMemory word_{sizeof(std::uint32_t)};
+  // Both end with the side.
+  int probe_ = memfd_create("look", MFD_CLOEXEC);
+  int life_ = [this] {  // a description of its own: asked through the one that has the lock, there is none
+    const int life = open(("/proc/self/fd/" + std::to_string(probe_)).c_str(), O_RDWR | O_CLOEXEC);
+    struct flock lock = whole_byte();
+    if (fcntl(life, F_OFD_SETLK, &lock) != 0) {
+      throw std::system_error(errno, std::generic_category(), "the life lock of the bare sleeper");
+    }
+    return life;
+  }();
+};
 
 Row idle_row(QueueUse use, WaitStrategy wait) {
   use.wait = wait;
@@ -139,11 +195,11 @@ Row idle_row(QueueUse use, WaitStrategy wait) {
                   [use](const Plan& plan) { return run_idle(plan, use); });
 }
 
-Row bare_idle_row() {
-  Row row = cost_row("raw/idle",
-                     "the cpu time of a process that sleeps 50 ms at a time, as a consumer does, and does nothing else",
-                     "% of a cpu", {}, run_bare_idle);
-  row.facts = {{"system", "usleep"}};
+template <class Sleep>
+Row bare_idle_row(const std::string& name, const std::string& what, const std::string& calls) {
+  Row row = cost_row(name, "the cpu time of a process that sleeps 50 ms at a time, as a consumer does, and " + what,
+                     "% of a cpu", {}, run_bare_idle<Sleep>);
+  row.facts = {{"system", calls}};
   return row;
 }
 
@@ -287,7 +343,9 @@ std::vector<Row> ipcq_cost_rows(const std::string& directory) {
     alone.consumers = exclusive ? ConsumerMode::exclusive : ConsumerMode::shared;
     for (const Half half : {Half::claim, Half::lease}) rows.push_back(alone_row(alone, half));
   }
-  rows.push_back(bare_idle_row());
+  rows.push_back(bare_idle_row<BareSleep>("raw/idle", "does nothing else", "usleep"));
+  rows.push_back(bare_idle_row<SleepAndLook>("raw/idle-look", "makes the system calls of a look",
+                                             "futex, 2 fstat, F_OFD_GETLK"));
   rows.push_back(idle_row(use, WaitStrategy::adaptive));
   rows.push_back(idle_row(use, WaitStrategy::sleep));
   rows.push_back(attach_row(use));

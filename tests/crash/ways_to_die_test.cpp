@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "crash_test.hpp"
+#include "os/life_lock.hpp"
 
 namespace ipcq::crash {
 namespace {
@@ -215,6 +216,34 @@ TEST_F(LifeLock, a_process_that_closed_its_descriptors_finds_the_dead_all_the_sa
   Producer producer = queue.producer();
   ChildProcess consumer(kClosesAllAndReceives, {});
   ASSERT_EQ(consumer.next_report(), "closed all");
+  ChildProcess holder(kClaims, {});
+  ASSERT_EQ(holder.next_report(), "holding");
+  send(producer, ids("6-7"));
+  holder.kill();
+  EXPECT_EQ(consumer.next_report(), "6 7");  // nobody else looks
+}
+
+/// Closes every descriptor it does not know, opens a file as often as there were any, and then takes what comes, alone.
+const ChildRole kReusesNumbersAndReceives("reuses the numbers of descriptors and receives", [](Child& self) {
+  const std::string file = self.argument(0);
+  Consumer consumer = Queue::open(kQueue).consumer();
+  self.close_other_descriptors();
+  for (int i = 0; i < 16; ++i) require(open(file.c_str(), O_RDWR | O_CLOEXEC) >= 0, "open");
+  self.report("reused all");
+  self.report(text(receive(consumer, 2).ids()));
+  return 0;
+});
+
+// As another queue's file has them: a process that closed its descriptors and then opened that queue asks there, and the rows
+// of the dead have namesakes that live.
+TEST_F(LifeLock, a_process_whose_numbers_are_a_file_with_locks_now_finds_the_dead_all_the_same) {
+  const Queue queue = create();
+  Producer producer = queue.producer();
+  const std::string file = directory() + "/locked";
+  const os::UniqueFd locked(open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+  ASSERT_TRUE(os::lock_bytes(locked.get(), 0, 0));
+  ChildProcess consumer(kReusesNumbersAndReceives, {file});
+  ASSERT_EQ(consumer.next_report(), "reused all");
   ChildProcess holder(kClaims, {});
   ASSERT_EQ(holder.next_report(), "holding");
   send(producer, ids("6-7"));

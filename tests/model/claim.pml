@@ -6,7 +6,7 @@
  * filled with payload that looks like the head of a claim of row 0's first process.
  *
  * Bounds: CAPACITY units, CLAIMS in all, DEATHS, BIRTHS (processes that take a dead producer's row); CONSUMER_SAFE and
- * ONE_PRODUCER_DIES say who does not die.
+ * ONE_PRODUCER_DIES say who does not die. ATTACHED: both producers are attached at the beginning (a successor still attaches).
  * WRONG_VERDICT: once, a living producer is judged dead. Claims need one unit then.
  * What only its own process can tell from the step before or after is one step with it (atomic): what it keeps for itself; and
  * taking a mutex, where what follows reads what only the mutex's holder writes.
@@ -23,6 +23,7 @@
 #endif
 #define ROWS 3
 #define CONSUMER 2
+#define PID(r) ((r) + 1)
 #define ON_DEATH(r) LET_GO(side, r); LET_GO(table, r)
 #include "life.inc"
 
@@ -41,7 +42,7 @@ Mutex side, table;
 byte claim_position, retired;
 bit attached[2]; byte open_claim[2];
 byte claims = CLAIMS, births = BIRTHS;
-byte committed, seen;                                  /* ghosts: messages */
+byte unseen;                                           /* ghost: messages committed, not seen */
 #ifdef WRONG_VERDICT
 bit wrong_left = 1; byte misjudged[2];
 #define MISJUDGED(r, i) (misjudged[r] >= (i))
@@ -134,10 +135,14 @@ inline abandon(p, r, i) {
 #endif
 }
 
+#define FIRST_ROW(r) r = (me == 0 -> 1 : 0)
+#define NEXT_ROW(r) r = (r + 1 == me -> r + 2 : r + 1)
+
 /* Frees a row whose owner (r, i) was judged dead: one store under the table's mutex. */
 inline free_row_of_dead(r, i) {
   atomic { table.holder == 0 ->                        /* step: recover.claim_skipped */
-    if :: incarnation[r] == i -> attached[r] = 0 :: else fi }      /* step: recover.row_freed, R:row */
+    if :: incarnation[r] == i -> attached[r] = 0 :: else fi;       /* step: recover.row_freed, R:row */
+    d_step { NEXT_ROW(r); i = 0; at = 0; verdict = 0 } }
 }
 
 inline abandon_claim_of(r, i, at) {
@@ -147,8 +152,6 @@ inline abandon_claim_of(r, i, at) {
   fi
 }
 
-#define FIRST_ROW(r) r = (me == 0 -> 1 : 0)
-#define NEXT_ROW(r) r = (r + 1 == me -> r + 2 : r + 1)
 
 /* core::recover, the part of producers */
 inline recover(r, i, at, verdict) {
@@ -160,24 +163,19 @@ inline recover(r, i, at, verdict) {
 #ifdef M_STATE_FIRST
   :: r < 2 ->
      if
-     :: attached[r] -> i = incarnation[r]
-     :: d_step { !attached[r] -> NEXT_ROW(r) }; goto next
-     fi;
+     :: attached[r] -> i = incarnation[r];
 #else
   :: atomic { r < 2 -> i = incarnation[r] };
      if
-     :: attached[r]
-     :: d_step { !attached[r] -> NEXT_ROW(r); i = 0 }; goto next
-     fi;
+     :: attached[r] ->
 #endif
-     judge(r, i, verdict);
-     if
-     :: verdict -> abandon_claim_of(r, i, at); free_row_of_dead(r, i)
-     :: !verdict
-     fi;
-     d_step { NEXT_ROW(r); i = 0; at = 0; verdict = 0 };
-next:
-     skip
+        judge(r, i, verdict);
+        if
+        :: verdict -> abandon_claim_of(r, i, at); free_row_of_dead(r, i)
+        :: d_step { !verdict -> NEXT_ROW(r); i = 0 }
+        fi
+     :: d_step { !attached[r] -> NEXT_ROW(r); i = 0 }
+     fi
   :: d_step { r >= 2 -> r = 0 }; break
   od
 }
@@ -185,12 +183,11 @@ next:
 inline attach(i, at) {
 #ifndef M_ATTACH_KEEPS_CLAIM
   if                                                   /* a row of the dead: its claim is dealt with first */
-  :: attached[me] -> i = incarnation[me]; abandon_claim_of(me, i, at)
-  :: else
+  :: atomic { attached[me] -> i = incarnation[me] }; abandon_claim_of(me, i, at)
+  :: !attached[me]
   fi;
 #endif
-  d_step { i = 0; at = 0 };
-  TAKE(table, me);                                     /* step: attach.chosen */
+  atomic { table.holder == 0 -> table.holder = me + 1; i = 0; at = 0 };     /* step: attach.chosen */
   life[me] = 1;                                        /* step: attach.locked */
   attached[me] = 0;                                    /* step: attach.freed, R:row */
   open_claim[me] = NOWHERE;                            /* step: attach.identified */
@@ -206,16 +203,19 @@ inline attach(i, at) {
 #define ROOM_BEHIND 1
 #endif
 
-proctype Producer(byte me) {
+proctype Producer(byte me) MORTAL {
   byte at, need, first, length, r, i, where; bit verdict;
 #ifdef M_WORD_FIRST
   byte word_length;
 #endif
   do
   :: {
-       running[me] = 1;
+       if
+       :: running[me] -> goto work                     /* attached at the beginning */
+       :: !running[me] -> running[me] = 1
+       fi;
 again: attach(i, where);
-       do
+work:  do
        :: atomic { claims > 0 -> claims--;
 #ifdef WRONG_VERDICT
             need = 1
@@ -241,11 +241,11 @@ retry:    lock_side();
 #ifndef M_POSITION_FIRST
           claim_position = at + need;                  /* step: claim.3 */
 #endif
-          GIVE(side);
 #ifdef M_END_MARK_LATE
+          GIVE(side);
           d_step { ERASE(at + need) };
 #endif
-          d_step { first = need; if :: need == 2 -> STORE(at + 1, CLAIMED, 1, 0, 1, 1) :: else fi };   /* the user fills */
+          d_step { if :: side.holder == me + 1 -> GIVE(side) :: else fi; first = need; if :: need == 2 -> STORE(at + 1, CLAIMED, 1, 0, 1, 1) :: else fi };   /* the user fills */
           if
           :: if                                        /* commit: one message, two, or one and a skip for room left over */
              :: true
@@ -261,8 +261,8 @@ retry:    lock_side();
                :: AT(at).state == CLAIMED && AT(at).row == me && AT(at).inc == incarnation[me] && AT(at).length == need ->
                   assert(AT(at).position == at && at >= retired);
                   STORE(at, COMMITTED, first, 0, 0, 0);
-                  committed++;
-                  if :: first < need && (AT(at + 1).state == COMMITTED || AT(at + 1).payload) -> committed++ :: else fi
+                  unseen++;
+                  if :: first < need && (AT(at + 1).state == COMMITTED || AT(at + 1).payload) -> unseen++ :: else fi
                :: else -> assert(MISJUDGED(me, incarnation[me])); first = 0       /* disowned */
                fi };
 #ifdef M_INNER_LATE
@@ -283,28 +283,24 @@ retry:    lock_side();
        :: claims == 0 -> goto done
        od
      } unless { killed[me] };
-     d_step { at = 0; need = 0; first = 0; length = 0; r = 0; i = 0; where = 0; verdict = 0 };
-     if
-     :: atomic { !running[me] && births > 0 -> births--; killed[me] = 0 }   /* the next process in this row */
-     :: !running[me] && births == 0 -> break
-     fi
+     d_step { at = 0; need = 0; first = 0; length = 0; r = 0; i = 0; where = 0; verdict = 0; dying = 0 };
+     atomic { !running[me] && births > 0 -> births--; killed[me] = 0 }   /* the next process in this row */
   od;
 done:
-  skip
+  killed[me]; dying = 0
 }
 
-proctype Consumer(byte me) {
+proctype Consumer(byte me) MORTAL {
   byte at, length, r, i, where; bit verdict;
 #ifdef M_WORD_FIRST
   byte word_length;
 #endif
   do
   :: {
-       running[me] = 1;
 end:   do
        :: d_step { AT(retired).state == COMMITTED || AT(retired).state == SKIPPED ->     /* step: A:publish */
             assert(!AT(retired).payload && AT(retired).position == retired);
-            if :: AT(retired).state == COMMITTED -> seen++ :: else fi;
+            if :: AT(retired).state == COMMITTED -> assert(unseen > 0); unseen-- :: else fi;
             retired = retired + AT(retired).length }                                      /* step: R:retired */
        :: d_step { AT(retired).state == CLAIMED ->
             assert(!AT(retired).payload && AT(retired).position == retired);
@@ -321,12 +317,12 @@ end:   do
        :: SOMETHING_TO_RECOVER -> recover(r, i, where, verdict)                      /* the backstop */
        od
      } unless { killed[me] };
-     d_step { at = 0; length = 0; r = 0; i = 0; where = 0; verdict = 0 };
-     !running[me]; killed[me] = 0                      /* there is always another consumer */
+     d_step { at = 0; length = 0; r = 0; i = 0; where = 0; verdict = 0; dying = 0 };
+     d_step { !running[me] -> killed[me] = 0; running[me] = 1 }     /* there is always another consumer */
   od
 }
 
-proctype Kernel() {
+proctype Kernel() MORTAL {
 end:
   do
   :: KILL(0) :: BURY(0)
@@ -349,11 +345,16 @@ end:
   od
 }
 
+#define START_ATTACHED(r) running[r] = 1; life[r] = 1; attached[r] = 1; incarnation[r] = 1
+
 init {
-  atomic { open_claim[0] = NOWHERE; open_claim[1] = NOWHERE;
+  atomic { open_claim[0] = NOWHERE; open_claim[1] = NOWHERE; running[CONSUMER] = 1;
+#ifdef ATTACHED
+    START_ATTACHED(0); START_ATTACHED(1);
+#endif
     run Producer(0); run Producer(1); run Consumer(CONSUMER); run Kernel(); run Z() };
   timeout;                                             /* nothing can move any more */
-  assert(seen == committed);                           /* every committed message was seen, once */
+  assert(unseen == 0);                               /* every committed message was seen, once */
   assert(retired == claim_position && AT(claim_position).state == NONE);   /* the dead block nobody */
   assert(side.holder == 0 && !side.died)
 }

@@ -4,6 +4,7 @@
  * Two consumers in rows 0 and 1, PRODUCERS in rows 2 and 3. Records are one unit; an aborted or abandoned one is skipped; a
  * claim is one step (claim.pml has its steps). An entry's word is one atomic: {state, deliveries, owner}. The index is derived
  * from the begins at every look, as the repair does. Consumers sleep exactly while there is nothing to do (wait.pml has how).
+ * What a process reads under the group's mutex, where only a state may change meanwhile (an ack, a requeue), is one step with its use.
  *
  * Bounds: RECORDS, CAPACITY, ENTRIES (2, 3), DEATHS, REQUEUES, LARGEST messages of a new lease, WALK records a walk, MOST
  * deliveries that are told apart. NO_SKIPS: no skipped records. PRODUCERS_DIE.
@@ -36,6 +37,7 @@
 #define PRODUCERS 1
 #endif
 #define ROWS (2 + PRODUCERS)
+#define PID(r) ((r) >= 2 -> PRODUCERS + 2 - (r) : (r) + 1 + PRODUCERS)
 #define ON_DEATH(r) LET_GO(group, r); if :: r >= 2 -> asleep[r - 2] = 0 :: else fi
 #define NO_ENTRY 9
 #define FREE 0
@@ -59,7 +61,7 @@ bit skipped[RECORDS];
 byte to_send[PRODUCERS];
 byte requeues = REQUEUES;
 byte leased_to;                                        /* ghost: the lease position */
-bit acked[RECORDS], handled[RECORDS], dropped[RECORDS]; byte handed[RECORDS];   /* ghosts */
+bit acked[RECORDS], dropped[RECORDS]; byte handed[RECORDS];   /* ghosts */
 byte x, y, z, total;                                   /* scratch */
 #ifdef SITS
 byte sitting;
@@ -94,14 +96,14 @@ bit wrong_left = 1; byte misjudged[2];
 #define ANY_FREE (L[0].state == FREE || L[1].state == FREE)
 #define FRONT_IS(s) ((L[0].state == s && BEFORE(0, 1)) || (L[1].state == s && BEFORE(1, 0)))
 #define MERGEABLE (NEIGHBOURS(0, 1) || NEIGHBOURS(1, 0))
-#define ANY_REDELIVERABLE (L[0].state == REDELIVERABLE || L[1].state == REDELIVERABLE)
+#define ANY_IS(s) (L[0].state == s || L[1].state == s)
 #else
 #define ANY_OF_THE_DEAD (OF_THE_DEAD(0) || OF_THE_DEAD(1) || OF_THE_DEAD(2))
 #define EMPTY (L[0].state == FREE && L[1].state == FREE && L[2].state == FREE)
 #define ANY_FREE (L[0].state == FREE || L[1].state == FREE || L[2].state == FREE)
 #define FRONT_IS(s) ((L[0].state == s && BEFORE(0, 1) && BEFORE(0, 2)) || (L[1].state == s && BEFORE(1, 0) && BEFORE(1, 2)) || (L[2].state == s && BEFORE(2, 0) && BEFORE(2, 1)))
 #define MERGEABLE (NEIGHBOURS(0, 1) || NEIGHBOURS(1, 0) || NEIGHBOURS(0, 2) || NEIGHBOURS(2, 0) || NEIGHBOURS(1, 2) || NEIGHBOURS(2, 1))
-#define ANY_REDELIVERABLE (L[0].state == REDELIVERABLE || L[1].state == REDELIVERABLE || L[2].state == REDELIVERABLE)
+#define ANY_IS(s) (L[0].state == s || L[1].state == s || L[2].state == s)
 #endif
 #define NEW(p) ((p) >= leased_to && (p) < published && !skipped[p])
 #if RECORDS == 2
@@ -113,9 +115,9 @@ bit wrong_left = 1; byte misjudged[2];
 #endif
 #define ENTRY_TO_BE_HAD (ANY_FREE || FRONT_IS(DONE) || MERGEABLE)
 #ifdef M_SPLIT_REFUSES
-#define REDELIVERABLE_WORK (ANY_REDELIVERABLE && ENTRY_TO_BE_HAD)
+#define REDELIVERABLE_WORK (ANY_IS(REDELIVERABLE) && ENTRY_TO_BE_HAD)
 #else
-#define REDELIVERABLE_WORK ANY_REDELIVERABLE
+#define REDELIVERABLE_WORK ANY_IS(REDELIVERABLE)
 #endif
 #define WORK ((ANY_NEW && ENTRY_TO_BE_HAD) || (published > leased_to && (EMPTY || FRONT_IS(DONE))) || REDELIVERABLE_WORK || ANY_OF_THE_DEAD || group.died)
 #define ROOM (published < retired + CAPACITY)
@@ -149,37 +151,37 @@ inline check_retired(p) {
   x = retired;
   do
   :: x < p -> assert(acked[x] || skipped[x] || dropped[x]);
-     assert(skipped[x] || handled[x] || dropped[x]);
-     acked[x] = 1; skipped[x] = 0; handled[x] = 0; handed[x] = 0; x++
+     acked[x] = 1; skipped[x] = 0; handed[x] = 0; x++
   :: else -> break
   od;
   x = 0
 }
 
 /* Ledger::retire, the mutex held. Sets `moved`. */
+#ifdef M_RETIRE_ANY
+#define TO_RETIRE ANY_IS(DONE)
+#define FIRST_TO_RETIRE DONE
+#else
+#define TO_RETIRE FRONT_IS(DONE)
+#define FIRST_TO_RETIRE 0
+#endif
 inline retire(k) {
   do
-  :: d_step { first_of(0, k);
-#ifdef M_RETIRE_ANY
-       first_of(DONE, k);
-#endif
-       if :: k != NO_ENTRY && L[k].state != DONE -> k = NO_ENTRY :: else fi };
-     if :: k == NO_ENTRY -> break :: else fi;
 #ifdef M_FREE_FIRST
-     y = L[k].end; WRITE_FREE(k);
-     d_step { check_retired(y); retired = y; y = 0; moved = 1 }
+  :: d_step { TO_RETIRE -> first_of(FIRST_TO_RETIRE, k); y = L[k].end; WRITE_FREE(k) };
+     d_step { check_retired(y); retired = y; y = 0; k = 0; moved = 1 }
 #else
-     d_step { check_retired(L[k].end); moved = 1; retired = L[k].end };    /* step: retire.retired, R:retired */
-     d_step { WRITE_FREE(k) }                                               /* step: retire.freed */
+  :: d_step { TO_RETIRE -> first_of(FIRST_TO_RETIRE, k);
+       check_retired(L[k].end); moved = 1; retired = L[k].end };            /* step: retire.retired, R:retired */
+     d_step { WRITE_FREE(k); k = 0 }                                        /* step: retire.freed */
 #endif
-  od;
-  skip;
-  d_step { k = 0 }
+  :: !TO_RETIRE -> break
+  od
 }
 
 /* An empty ledger passes `retired` over skipped records, a turn of WALK. */
 inline pass_skipped() {
-  d_step {
+  atomic {
     if
     :: EMPTY ->
        y = retired;
@@ -193,70 +195,62 @@ inline pass_skipped() {
 
 /* Ledger::repair: each store may be the last one of this process too. */
 inline repair(k) {
-  k = 0;
   do
-  :: k < ENTRIES ->
-     d_step {
+  :: d_step { k < ENTRIES ->
        if
        :: L[k].state != FREE && L[k].end <= retired -> assert(L[k].state == DONE || L[k].state == REDELIVERABLE); WRITE_FREE(k)   /* step: repair.freed */
        :: L[k].state != FREE && L[k].end > retired && L[k].begin < retired -> assert(L[k].state == REDELIVERABLE); L[k].begin = retired                  /* step: repair.begin */
        :: else
-       fi };
-     k++
-  :: else -> break
+       fi;
+       k++ }
+  :: d_step { k == ENTRIES -> k = 0 }; break
   od;
 #ifndef M_NO_CUT
-  k = 0;
   do
-  :: k < ENTRIES ->
-     d_step {                                          /* step: repair.cut; the later begin wins */
+  :: d_step { k < ENTRIES ->                           /* step: repair.cut; the later begin wins */
        x = 0;
        do
        :: x < ENTRIES -> if :: x != k && L[k].state != FREE && L[x].state != FREE && L[k].begin < L[x].begin && L[k].end > L[x].begin -> L[k].end = L[x].begin :: else fi; x++
        :: else -> break
        od;
-       x = 0 };
-     k++
-  :: else -> break
+       x = 0;
+       k++ }
+  :: d_step { k == ENTRIES -> k = 0 }; break
   od;
 #endif
-  retire(k);                                           /* step: repair.group */
-  moved = 1
+  retire(k)                                            /* step: repair.group */
 }
 
 inline lock_group(k) {
-  TAKE(group, me);
+  if
+  :: atomic { group.holder == 0 && !group.died -> group.holder = me + 1 }
+  :: atomic { group.holder == 0 && group.died -> group.holder = me + 1; k = 0 };
 #ifndef M_NO_REPAIR
-  if :: group.died -> repair(k); group.died = 0 :: else fi
-#else
-  group.died = 0
+     repair(k);
 #endif
+     atomic { group.died = 0; moved = 1 }
+  fi
 }
 
 /* Invariant T, then the mutex is free. */
 inline unlock_group() {
-  d_step {
+  atomic {
     total = 0; x = 0;
     do
     :: x < ENTRIES -> if :: L[x].state != FREE -> assert(L[x].end > L[x].begin && L[x].begin >= retired); total = total + L[x].end - L[x].begin :: else fi; x++
     :: else -> break
     od;
     x = 0;
-    assert(total == leased_to - retired); total = 0 };
-  GIVE(group)
+    assert(total == leased_to - retired); total = 0;
+    GIVE(group) }
 }
 
 /* publish_retired: the bit is cleared and the epoch raised by one exchange, then all are woken. */
 inline publish_space() {
   if
-  :: moved ->
-     d_step { moved = 0;
-       if :: space_bit -> space_bit = 0; x = 0; do :: x < PRODUCERS -> armed[x] = 0; x++ :: else -> break od; x = 0; moved = 1 :: else fi };   /* step: wake.cleared, R:wake */
-     if
-     :: moved -> d_step { x = 0; do :: x < PRODUCERS -> asleep[x] = 0; x++ :: else -> break od; x = 0; moved = 0 }
-     :: else
-     fi
-  :: else
+  :: d_step { moved && space_bit -> moved = 0; space_bit = 0; x = 0; do :: x < PRODUCERS -> armed[x] = 0; x++ :: else -> break od; x = 0 };    /* step: wake.cleared, R:wake */
+     d_step { x = 0; do :: x < PRODUCERS -> asleep[x] = 0; x++ :: else -> break od; x = 0 }
+  :: d_step { !moved || !space_bit -> moved = 0 }
   fi
 }
 
@@ -286,16 +280,22 @@ inline merge(k, t) {
 #ifdef M_MERGE_LEASED
     ; if :: k == NO_ENTRY -> x = 0; do :: x < ENTRIES -> y = 0; do :: y < ENTRIES -> if :: L[x].state == LEASED && L[y].state == DONE && L[x].end == L[y].begin -> k = x; t = y :: else fi; y++ :: else -> break od; x++ :: else -> break od; x = 0; y = 0 :: else fi
 #endif
-  };
-  if
-  :: k != NO_ENTRY ->
+    ;
+    if
 #ifdef M_MERGE_FREES_FIRST
-     end = L[t].end; d_step { WRITE_FREE(t) }; L[k].end = end; end = 0
+    :: k != NO_ENTRY -> end = L[t].end; WRITE_FREE(t)
 #else
-     L[k].end = L[t].end;                              /* step: merge.extended */
-     d_step { WRITE_FREE(t) }                          /* step: merge.freed */
+    :: k != NO_ENTRY -> L[k].end = L[t].end            /* step: merge.extended */
 #endif
-  :: else
+    :: else
+    fi };
+  if
+#ifdef M_MERGE_FREES_FIRST
+  :: d_step { k != NO_ENTRY -> L[k].end = end; end = 0 }
+#else
+  :: d_step { k != NO_ENTRY -> WRITE_FREE(t) }         /* step: merge.freed */
+#endif
+  :: k == NO_ENTRY
   fi
 }
 
@@ -325,21 +325,20 @@ inline drop_oldest(k) {
 }
 #endif
 
-proctype Producer(byte me) {
+#define START(r) running[r] = 1; life[r] = 1; incarnation[r] = incarnation[r] + 1
+
+proctype Producer(byte me) MORTAL {
   byte k; bit moved;
   do
   :: {
-       d_step { running[me] = 1; life[me] = 1 };
 end:   do
-       :: to_send[me - 2] == 0 -> break
-       :: to_send[me - 2] > 0 ->
-          if
-          :: atomic { ROOM -> to_send[me - 2]--;
+       :: to_send[me - 2] == 0 -> goto done
+       :: atomic { to_send[me - 2] > 0 && ROOM -> to_send[me - 2]--;
 #ifndef NO_SKIPS
-               if :: skipped[published] = 1 :: skipped[published] = 0 fi;
+            if :: skipped[published] = 1 :: skipped[published] = 0 fi;
 #endif
-               published++ }
-          :: !ROOM ->
+            published++ }
+       :: to_send[me - 2] > 0 && !ROOM ->
 #ifdef M_RETIRE_BEFORE_ARM
              lock_group(k); retire(k); pass_skipped(); unlock_group(); publish_space();
              d_step { space_bit = 1; armed[me - 2] = 1 };
@@ -361,17 +360,15 @@ end:   do
              :: ROOM
              :: else ->
                 d_step { if :: armed[me - 2] -> asleep[me - 2] = 1 :: else fi };
-end2:           if :: !asleep[me - 2] :: BACKSTOP -> asleep[me - 2] = 0 fi
+end2:           if :: !asleep[me - 2] :: d_step { BACKSTOP -> asleep[me - 2] = 0 } fi
              fi
-          fi
-       od;
-       goto done
+       od
      } unless { killed[me] };
-     d_step { k = 0; moved = 0 };
-     !running[me]; killed[me] = 0
+     d_step { k = 0; moved = 0; dying = 0 };
+     d_step { !running[me] -> killed[me] = 0; START(me) }
   od;
 done:
-  skip
+  killed[me]; dying = 0
 }
 
 /* After the ack: a look at who waits, and only then the mutex. */
@@ -382,7 +379,7 @@ inline retire_if_waited_for() {
   fi
 }
 
-proctype Consumer(byte me) {
+proctype Consumer(byte me) MORTAL {
   byte k, t, begin, end, n, deliveries, r, i, d; bit moved, disowned;
 #ifdef SEQUENCE
   byte sequence, sq;
@@ -392,71 +389,74 @@ proctype Consumer(byte me) {
 #endif
   do
   :: {
-       d_step { running[me] = 1; life[me] = 1; incarnation[me] = incarnation[me] + 1 };
 end3:  do
        :: WORK ->
           lock_group(t);
           retire(t);
-          d_step { first_of(REDELIVERABLE, k) };
           if
-          :: k != NO_ENTRY ->                          /* lease_again: one message of it */
-             d_step { begin = L[k].begin; end = begin; n = 0;
+          :: d_step { ANY_IS(REDELIVERABLE) ->         /* lease_again: one message of it */
+               first_of(REDELIVERABLE, k);
+               begin = L[k].begin; end = begin; n = 0;
                do :: end < L[k].end && n == 0 -> if :: !skipped[end] -> n++ :: else fi; end++ :: else -> break od;
                n = 0; free_entry_of(t) };
              if
-             :: end < L[k].end && t == NO_ENTRY -> n = end; r = k; merge(k, t); d_step { k = r; end = n; n = 0; r = 0 }
-             :: else
-             fi;
-             if
-             :: end < L[k].end && t != NO_ENTRY ->
+             :: end == L[k].end
+             :: end < L[k].end ->
+                if
+                :: d_step { t == NO_ENTRY -> n = end; r = k }; merge(k, t); d_step { k = r; end = n; n = 0; r = 0 }
+                :: t != NO_ENTRY
+                fi;
+                if
 #ifdef M_SPLIT_CUTS_FIRST
-                n = L[k].end; L[k].end = end;
-                d_step { L[t].begin = end; L[t].end = n; L[t].deliveries = L[k].deliveries; L[t].state = REDELIVERABLE }; n = 0
+                :: d_step { t != NO_ENTRY -> n = L[k].end; L[k].end = end };
+                   d_step { L[t].begin = end; L[t].end = n; L[t].deliveries = L[k].deliveries; L[t].state = REDELIVERABLE; n = 0 }
 #else
-                d_step { L[t].begin = end; L[t].end = L[k].end };                                   /* step: lease.written */
-                d_step { L[t].deliveries = L[k].deliveries; L[t].state = REDELIVERABLE };         /* step: lease.word, split.rest */
-                L[k].end = end                                                                      /* step: split.cut */
+                :: d_step { t != NO_ENTRY -> L[t].begin = end; L[t].end = L[k].end };                    /* step: lease.written */
+                   d_step { L[t].deliveries = L[k].deliveries; L[t].state = REDELIVERABLE };         /* step: lease.word, split.rest */
+                   L[k].end = end                                                                      /* step: split.cut */
 #endif
 #ifdef M_SPLIT_REFUSES
-             :: end < L[k].end && t == NO_ENTRY -> unlock_group(); publish_space(); goto next
+                :: t == NO_ENTRY -> unlock_group(); publish_space(); goto next
+#else
+                :: t == NO_ENTRY
 #endif
-             :: else
+                fi
              fi;
              d_step { L[k].row = me; L[k].inc = incarnation[me]; L[k].state = LEASED; NEXT_SEQUENCE(k); note_handed(k) }   /* step: lease.leased, R:ack */
-          :: else ->                                   /* lease_new */
-             atomic { if :: d = 1 :: LARGEST > 1 -> d = LARGEST fi };
-             d_step {
-               begin = retired; x = 0;
-               do :: x < ENTRIES -> if :: L[x].state != FREE && L[x].end > begin -> begin = L[x].end :: else fi; x++ :: else -> break od;
-               x = begin; end = begin; n = 0;
-               do :: x < published && n < d && x < begin + WALK -> if :: !skipped[x] -> n++; end = x + 1 :: else fi; x++ :: else -> break od;
-               r = x; d = 0; x = 0;
-               free_entry_of(t) };
+          :: atomic { !ANY_IS(REDELIVERABLE) ->        /* lease_new */
+               if :: d = 1 :: LARGEST > 1 -> d = LARGEST fi;
+               d_step {
+                 begin = retired; x = 0;
+                 do :: x < ENTRIES -> if :: L[x].state != FREE && L[x].end > begin -> begin = L[x].end :: else fi; x++ :: else -> break od;
+                 x = begin; end = begin; n = 0;
+                 do :: x < published && n < d && x < begin + WALK -> if :: !skipped[x] -> n++; end = x + 1 :: else fi; x++ :: else -> break od;
+                 r = x; d = 0; x = 0;
+                 free_entry_of(t) } };
              if
-             :: n == 0 && r > begin && EMPTY -> r = 0; pass_skipped(); unlock_group(); publish_space(); goto next
-             :: n == 0 && r > begin && !EMPTY && r == begin + WALK ->       /* a whole turn of skipped ones: done */
-                d = r; r = 0;
-                if :: t == NO_ENTRY -> merge(k, t) :: else fi;
+             :: atomic { n == 0 && r > begin && EMPTY -> r = 0; pass_skipped() }; unlock_group(); publish_space(); goto next
+             :: d_step { n == 0 && r == begin + WALK && !EMPTY -> d = r; r = 0 };       /* a whole turn of skipped ones: done */
+                if :: t == NO_ENTRY -> merge(k, t) :: t != NO_ENTRY fi;
                 if
-                :: t != NO_ENTRY ->
-                   d_step { L[t].begin = begin; L[t].end = d };
-                   d_step { WRITE_DONE(t); leased_to = d }
-                :: else
+                :: d_step { t != NO_ENTRY -> L[t].begin = begin; L[t].end = d };
+                   d_step { WRITE_DONE(t); leased_to = d; d = 0 }
+                :: d_step { t == NO_ENTRY -> d = 0 }
                 fi;
-                d = 0;
                 unlock_group(); publish_space(); goto next
              :: n > 0 ->
-                r = 0; d = end;
-                if :: t == NO_ENTRY -> merge(k, t) :: else fi;
-                d_step { end = d; d = 0; k = t };
-                if :: k == NO_ENTRY -> unlock_group(); publish_space(); goto recover :: else fi;     /* too_many_leases */
-                d_step { assert(begin == leased_to); L[k].begin = begin; L[k].end = end };
+                if
+                :: d_step { t == NO_ENTRY -> r = 0; d = end }; merge(k, t); d_step { end = d; d = 0; k = t }
+                :: d_step { t != NO_ENTRY -> r = 0; k = t }
+                fi;
+                if
+                :: k == NO_ENTRY -> unlock_group(); publish_space(); goto recover       /* too_many_leases */
+                :: d_step { k != NO_ENTRY -> assert(begin == leased_to); L[k].begin = begin; L[k].end = end }
+                fi;
                 d_step { L[k].row = me; L[k].inc = incarnation[me]; L[k].deliveries = 0; L[k].state = LEASED; NEXT_SEQUENCE(k); leased_to = end; note_handed(k) }
-             :: else -> r = 0; unlock_group(); publish_space(); goto recover
+             :: d_step { n == 0 && !(r > begin && EMPTY) && !(r == begin + WALK && !EMPTY) -> r = 0 }; unlock_group(); publish_space(); goto recover
              fi
           fi;
-          unlock_group();
           d_step { begin = L[k].begin; end = L[k].end; deliveries = L[k].deliveries; READ_SEQUENCE(k); t = 0; n = 0 };
+          unlock_group();
 #ifdef M_LEASER_SILENT
           moved = 0;
 #endif
@@ -468,7 +468,6 @@ end3:  do
           :: true
           fi;
 #endif
-          d_step { x = begin; do :: x < end -> handled[x] = 1; x++ :: else -> break od; x = 0 };
 #ifdef SITS
           if
           :: atomic { sitting == 0 -> sitting = 1 }; atomic { timeout -> sitting = 0; assert(!(ROOM && (asleep[0] || asleep[PRODUCERS - 1]))) }
@@ -479,7 +478,7 @@ end3:  do
           if
           :: end - begin > 1 ->
              lock_group(t); retire(t);
-             d_step { free_entry_of(t) };
+             atomic { free_entry_of(t) };
              if :: t == NO_ENTRY -> r = k; merge(k, t); d_step { k = r; r = 0 } :: else fi;
              if
              :: t != NO_ENTRY && MINE(k) ->
@@ -535,54 +534,49 @@ end3:  do
              d_step { if :: MINE(k) -> GIVE_BACK(k) :: else -> disowned = 1; assert(MISJUDGED(me, incarnation[me])) fi }      /* step: requeue.done */
           fi;
           goto next;
-recover:  skip;                                        /* redeliver_dead */
-          d_step { k = 0; t = 0 };
+recover:  k = 0;                                       /* redeliver_dead */
           do
-          :: k < ENTRIES ->
-             if
-             :: d_step { L[k].state == LEASED && !(L[k].row == me && L[k].inc == incarnation[me]) -> r = L[k].row; i = L[k].inc; d = L[k].deliveries;
+          :: d_step { k < ENTRIES && L[k].state == LEASED && !(L[k].row == me && L[k].inc == incarnation[me]) ->
+               r = L[k].row; i = L[k].inc; d = L[k].deliveries; t = 0;
 #ifdef SEQUENCE
-                  sq = L[k].sequence
+               sq = L[k].sequence
+#endif
+             };
+             if
+             :: DEAD(r, i) ->
+#ifndef M_RECOVER_UNLOCKED
+                lock_group(t);
+#endif
+                d_step {
+#ifdef M_RECOVER_STORES
+                  assert(L[k].state != DONE); GIVE_BACK(k)
+#elif defined(M_RECOVER_ANY)
+                  if :: L[k].state == LEASED -> assert(REALLY_DEAD(L[k].row, L[k].inc)); GIVE_BACK(k) :: else fi
+#else
+                  if
+                  :: L[k].state == LEASED && L[k].row == r && L[k].inc == i && L[k].deliveries == d SEQUENCE_WAS(k) -> assert(REALLY_DEAD(r, i) || MISJUDGED(r, i)); GIVE_BACK(k)              /* step: recover.redeliverable */
+                  :: else
+                  fi
 #endif
                 };
-                if
-                :: DEAD(r, i) ->
 #ifndef M_RECOVER_UNLOCKED
-                   lock_group(t);
+                unlock_group();
 #endif
-                   d_step {
-#ifdef M_RECOVER_STORES
-                     assert(L[k].state != DONE); GIVE_BACK(k)
-#elif defined(M_RECOVER_ANY)
-                     if :: L[k].state == LEASED -> assert(REALLY_DEAD(L[k].row, L[k].inc)); GIVE_BACK(k) :: else fi
-#else
-                     if
-                     :: L[k].state == LEASED && L[k].row == r && L[k].inc == i && L[k].deliveries == d SEQUENCE_WAS(k) -> assert(REALLY_DEAD(r, i) || MISJUDGED(r, i)); GIVE_BACK(k)              /* step: recover.redeliverable */
-                     :: else
-                     fi
-#endif
-                   };
-#ifndef M_RECOVER_UNLOCKED
-                   unlock_group();
-#endif
-                   publish_space()
-                :: else
-                fi;
-                d_step { r = 0; i = 0; d = 0; t = 0 }
-             :: else
-             fi;
-             k++
-          :: else -> break
+                publish_space();
+                d_step { r = 0; i = 0; d = 0; k++ }
+             :: d_step { !DEAD(r, i) -> r = 0; i = 0; d = 0; k++ }
+             fi
+          :: d_step { k < ENTRIES && !(L[k].state == LEASED && !(L[k].row == me && L[k].inc == incarnation[me])) -> k++ }
+          :: k == ENTRIES -> break
           od;
-next:     skip;
-          d_step { k = 0; t = 0; begin = 0; end = 0; n = 0; deliveries = 0; r = 0; d = 0; moved = 0;
+next:     atomic { k = 0; t = 0; begin = 0; end = 0; n = 0; deliveries = 0; r = 0; d = 0; moved = 0;
 #ifdef SEQUENCE
             sequence = 0; sq = 0;
 #endif
             if :: disowned -> incarnation[me] = incarnation[me] + 1; disowned = 0 :: else fi }     /* attaches anew */
        od
      } unless { killed[me] };
-     d_step { k = 0; t = 0; begin = 0; end = 0; n = 0; deliveries = 0; r = 0; i = 0; d = 0; moved = 0; disowned = 0;
+     d_step { k = 0; t = 0; begin = 0; end = 0; n = 0; deliveries = 0; r = 0; i = 0; d = 0; moved = 0; disowned = 0; dying = 0;
 #ifdef SEQUENCE
        sequence = 0; sq = 0;
 #endif
@@ -590,11 +584,11 @@ next:     skip;
        old = NO_ENTRY; old_deliveries = 0; old_sequence = 0;
 #endif
      };
-     !running[me]; killed[me] = 0                      /* there is always another consumer */
+     d_step { !running[me] -> killed[me] = 0; START(me) }      /* there is always another consumer */
   od
 }
 
-proctype Kernel() {
+proctype Kernel() MORTAL {
 end:
   do
   :: KILL(0) :: BURY(0)
@@ -615,10 +609,11 @@ end:
 init {
   atomic {
 #if PRODUCERS > 1
-    to_send[0] = RECORDS - RECORDS / 2; to_send[1] = RECORDS / 2; run Producer(3);
+    to_send[0] = RECORDS - RECORDS / 2; to_send[1] = RECORDS / 2; START(3); run Producer(3);
 #else
     to_send[0] = RECORDS;
 #endif
+    START(0); START(1); START(2);
     run Producer(2); run Consumer(0); run Consumer(1); run Kernel() };
 #ifdef SITS
   (timeout && sitting == 0);
