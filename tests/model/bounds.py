@@ -2,18 +2,17 @@
 
 # A minute of one core together.
 QUICK = [
-    ("claim", "CLAIMS=2 BIRTHS=0 CONSUMER_SAFE ONE_PRODUCER_DIES"),
+    ("claim", "CLAIMS=2 BIRTHS=1"),
     ("exclusive_producer", "RECORDS=2 PRODUCERS=1 BIRTHS=1"),
-    ("ledger", "RECORDS=2 CAPACITY=1 NO_SKIPS"),
-    ("wait", "RECORDS=1 CAPACITY=1"),
+    ("ledger", "RECORDS=3 CAPACITY=3 DEATHS=2"),
+    ("wait", "RECORDS=2 CAPACITY=1"),
     ("group", "CHANGES=1 RECORDS=2 DEATHS=0"),
     ("exclusive_consumer", "RECORDS=2 CAPACITY=1 BIRTHS=1"),
     ("dead_letter", "MESSAGES=1"),
-    ("close", "RECORDS=1 DEATHS=0"),
+    ("close", "RECORDS=1 DEATHS=1"),
 ]
 
 ALL = QUICK + [
-    ("claim", "CLAIMS=2 BIRTHS=1"),
     ("claim", "CLAIMS=2 BIRTHS=1 CAPACITY=4"),
     ("claim", "CLAIMS=2 BIRTHS=1 DEATHS=2"),
     ("claim", "CLAIMS=2 BIRTHS=1 DEATHS=2 CAPACITY=4"),
@@ -31,7 +30,6 @@ ALL = QUICK + [
     ("ledger", "RECORDS=3"),
     ("ledger", "RECORDS=3 DEATHS=2"),
     ("ledger", "RECORDS=3 CAPACITY=3"),
-    ("ledger", "RECORDS=3 CAPACITY=3 DEATHS=2"),
     ("ledger", "RECORDS=3 CAPACITY=3 DEATHS=2 REQUEUES=1 FIRST_N"),
     ("ledger", "RECORDS=3 DEATHS=2 PRODUCERS_DIE"),
     ("ledger", "RECORDS=2 ENTRIES=3 REQUEUES=1"),
@@ -46,10 +44,11 @@ ALL = QUICK + [
     ("ledger", "RECORDS=2 WRONG_VERDICT"),
     ("ledger", "RECORDS=2 REQUEUES=1 STALE SEQUENCE"),
     ("ledger", "RECORDS=3 CAPACITY=2 DROP REQUEUES=1"),
-    ("wait", "RECORDS=2 CAPACITY=1"),
     ("wait", "RECORDS=2 CAPACITY=2 ABORTS"),
     ("wait", "RECORDS=2 CAPACITY=1 WAITER_DIES"),
     ("wait", "RECORDS=2 CAPACITY=1 WAKER_DIES"),
+    ("wait", "RECORDS=2 CAPACITY=1 WAITER_DIES WAKER_DIES"),
+    ("wait", "RECORDS=3 CAPACITY=2 ABORTS"),
     ("wait", "RECORDS=2 CAPACITY=2 LEAST_TWO"),
     ("wait", "RECORDS=3 CAPACITY=1 LEAST_TWO"),
     ("wait", "RECORDS=2 CAPACITY=2 ONE_GROUP_EACH SPURIOUS=1"),
@@ -66,7 +65,6 @@ ALL = QUICK + [
     ("dead_letter", "MESSAGES=1 DEATHS=2"),
     ("dead_letter", "MESSAGES=1 MOST=2 DEATHS=2 PURGES=1"),
     ("dead_letter", "MESSAGES=2 MOST=2 DEATHS=2"),
-    ("close", "RECORDS=1 DEATHS=1"),
     ("close", "RECORDS=2 DEATHS=0 REQUEUES=1"),
     ("close", "RECORDS=2 DEATHS=1"),
 ]

@@ -17,6 +17,7 @@
 #endif
 #define ROWS (3 + PRODUCERS)
 #define CLOSER 2
+#define PID(r) ((r) + 1)
 #define ON_DEATH(r) LET_GO(group, r); if :: r < 2 -> asleep[r] = 0 :: else fi
 #include "life.inc"
 
@@ -74,20 +75,23 @@ inline lock_and_retire() {
 /* Passing `retired` on tells those who wait for the end. */
 inline publish_retired() {
   if
-  :: moved -> moved = 0;
 #ifndef M_RETIRER_SILENT
-     if :: closed_at != NOWHERE -> notify() :: else fi                      /* step: A:closed_at */
+  :: d_step { moved && closed_at != NOWHERE -> moved = 0 }; notify()        /* step: A:closed_at */
+  :: d_step { !(moved && closed_at != NOWHERE) -> moved = 0 }
+#else
+  :: moved = 0
 #endif
-  :: else
   fi
 }
 
 inline finish_close() {
   if
-  :: closed && closed_at == NOWHERE ->
-     d_step { if :: closed && closed_at == NOWHERE -> closed_at = claim_position; done = 1 :: else fi };      /* step: close.closed_at, R:closed_at */
-     if :: done -> done = 0; notify() :: else fi
-  :: else
+  :: closed && closed_at == NOWHERE ->                 /* a look; and again under the mutex */
+     if
+     :: d_step { closed_at == NOWHERE -> closed_at = claim_position }; notify()       /* step: close.closed_at, R:closed_at */
+     :: closed_at != NOWHERE
+     fi
+  :: !(closed && closed_at == NOWHERE)
   fi
 }
 
@@ -110,152 +114,140 @@ inline attempt() {
     fi;
     x = 0;
     if :: got == 1 -> rec[at].entry = LEASED; rec[at].holder = me; rec[at].holder_inc = incarnation[me] :: else fi };         /* step: lease.leased, R:ack */
-  if
-  :: got == 0 ->
-     if
+  d_step {
+    if
 #ifdef M_DRAINED_AT_LEASED
-     :: closed_at != NOWHERE && leased == closed_at -> got = 2
+    :: got == 0 && closed_at != NOWHERE && leased == closed_at -> got = 2
 #elif defined(M_DRAINED_BY_FLAG)
-     :: closed && retired == claim_position -> got = 2
+    :: got == 0 && closed && retired == claim_position -> got = 2
 #else
-     :: closed_at != NOWHERE && retired == closed_at -> got = 2             /* step: A:closed_at */
+    :: got == 0 && closed_at != NOWHERE && retired == closed_at -> got = 2  /* step: A:closed_at */
 #endif
-     :: else
-     fi
-  :: else
-  fi;
-  GIVE(group);
+    :: else
+    fi;
+    GIVE(group) };
   publish_retired()
 }
 byte x;
 
 /* The backstop, and what a lease finds in its way. */
 inline recover() {
-  if :: group.died -> lock_and_retire(); GIVE(group); moved = 0; notify() :: else fi;
-  at = 0;
+  if
+  :: group.died -> lock_and_retire(); d_step { GIVE(group); moved = 0 }; notify()
+  :: !group.died
+  fi;
   do
-  :: at < RECORDS ->
+  :: at < RECORDS && CLAIM_OF_DEAD(at) ->
      if
-     :: CLAIM_OF_DEAD(at) ->
-        d_step { if :: CLAIM_OF_DEAD(at) -> rec[at].head = SKIPPED; done = 1 :: else fi };        /* step: abandon.skipped */
-        if :: done -> done = 0; notify() :: else fi
-     :: else
-     fi;
+     :: d_step { CLAIM_OF_DEAD(at) -> rec[at].head = SKIPPED }; notify()   /* step: abandon.skipped */
+     :: !CLAIM_OF_DEAD(at)
+     fi
+  :: at < RECORDS && LEASE_OF_DEAD(at) ->
+     lock_and_retire();
+     d_step { if :: LEASE_OF_DEAD(at) -> rec[at].entry = REDELIVERABLE; done = 1 :: else fi; GIVE(group) };     /* step: recover.redeliverable */
+     publish_retired();
      if
-     :: LEASE_OF_DEAD(at) ->
-        lock_and_retire();
-        d_step { if :: LEASE_OF_DEAD(at) -> rec[at].entry = REDELIVERABLE; done = 1 :: else fi }; /* step: recover.redeliverable */
-        GIVE(group);
-        publish_retired();
-        if :: done -> done = 0; notify() :: else fi
-     :: else
-     fi;
-     at++
-  :: else -> break
+     :: d_step { done -> done = 0 }; notify()
+     :: !done
+     fi
+  :: d_step { at < RECORDS && !CLAIM_OF_DEAD(at) && !LEASE_OF_DEAD(at) -> at++ }
+  :: d_step { at == RECORDS -> at = 0 }; break
   od;
-  skip;
-  at = 0;
   finish_close()
 }
 
-proctype Producer(byte me) {
+#define START(r) running[r] = 1; life[r] = 1; incarnation[r] = incarnation[r] + 1
+
+proctype Producer(byte me) MORTAL {
   byte at;
-  { d_step { running[me] = 1; life[me] = 1; incarnation[me] = 1 };
-    do
-    :: claim_position < RECORDS ->
-       if
+  { do
 #ifdef M_CLAIM_LOOKS_NOT
-       :: d_step { claim_position < RECORDS ->
+    :: d_step { claim_position < RECORDS ->
 #else
-       :: d_step { !closed && claim_position < RECORDS ->                   /* step: A:flags */
+    :: d_step { !closed && claim_position < RECORDS ->                      /* step: A:flags */
 #endif
-            assert(closed_at == NOWHERE);              /* nothing comes behind the end */
-            at = claim_position; rec[at].head = CLAIMED; rec[at].claimer = me; claim_position++ };        /* step: claim.3 */
-          if
-          :: d_step { assert(rec[at].head == CLAIMED); rec[at].head = COMMITTED }      /* step: commit.published */
-          :: d_step { assert(rec[at].head == CLAIMED); rec[at].head = SKIPPED }        /* step: abort.skipped */
-          fi;
-          notify();
-          at = 0
-       :: closed -> break
-       fi
-    :: claim_position == RECORDS -> break
-    :: break
+         assert(closed_at == NOWHERE);              /* nothing comes behind the end */
+         at = claim_position; rec[at].head = CLAIMED; rec[at].claimer = me; claim_position++ };         /* step: claim.3 */
+       if
+       :: d_step { assert(rec[at].head == CLAIMED); rec[at].head = COMMITTED; at = 0 }      /* step: commit.published */
+       :: d_step { assert(rec[at].head == CLAIMED); rec[at].head = SKIPPED; at = 0 }        /* step: abort.skipped */
+       fi;
+       notify()
+    :: goto out
     od
   } unless { killed[me] };
-  at = 0
+  d_step { at = 0; dying = 0 };
+out:
+  killed[me]; dying = 0
 }
 
-proctype Closer(byte me) {
-  bit done;
-  { d_step { running[me] = 1; life[me] = 1; incarnation[me] = 1 };
-    if
+proctype Closer(byte me) MORTAL {
+  { if
     :: closed = 1;                                     /* step: close.flag, R:flags */
        notify();
        finish_close()
     :: true
-    fi
+    fi;
+    goto out
   } unless { killed[me] };
-  done = 0
+out:
+  killed[me]; dying = 0
 }
 
-proctype Consumer(byte me) {
+proctype Consumer(byte me) MORTAL {
   byte at, got; bit moved, done;
   do
   :: {
-       d_step { running[me] = 1; life[me] = 1; incarnation[me] = incarnation[me] + 1 };
        do
        :: attempt();
           if
-          :: got == 0 ->
-             d_step { waits = 1; armed[me] = 1 };                           /* step: A:wake */
+          :: d_step { got == 0 -> waits = 1; armed[me] = 1 };               /* step: A:wake */
              finish_close();
              attempt();
              if
-             :: got == 0 ->
-                d_step { if :: armed[me] -> asleep[me] = 1 :: else fi };
+             :: d_step { got == 0 -> if :: armed[me] -> asleep[me] = 1 :: else fi };
 end:            if
                 :: !asleep[me]
-                :: somebody_died && SOMETHING -> asleep[me] = 0; recover()
+                :: d_step { somebody_died && SOMETHING -> asleep[me] = 0 }; recover()
                 fi
-             :: else
+             :: got != 0
              fi
-          :: else
+          :: got != 0
           fi;
           if
           :: got == 1 ->
              if
              :: d_step { assert(rec[at].entry == LEASED && rec[at].holder == me && rec[at].holder_inc == incarnation[me] && rec[at].head == COMMITTED);
-                  rec[at].entry = DONE };              /* step: ack.done, R:ack */
+                  rec[at].entry = DONE; got = 0; at = 0 };                  /* step: ack.done, R:ack */
 #ifndef M_ACK_LOOKS_NOT
-                if :: closed_at != NOWHERE -> lock_and_retire(); GIVE(group); publish_retired() :: else fi;     /* step: A:closed_at */
+                if
+                :: closed_at != NOWHERE -> lock_and_retire(); GIVE(group); publish_retired()      /* step: A:closed_at */
+                :: closed_at == NOWHERE
+                fi;
 #endif
                 if :: true :: gone[me] = 1; goto out fi
-             :: atomic { requeues > 0 -> requeues-- };
-                rec[at].entry = REDELIVERABLE;         /* step: requeue.done */
+             :: atomic { requeues > 0 -> requeues--; rec[at].entry = REDELIVERABLE; got = 0; at = 0 };      /* step: requeue.done */
                 notify()
              fi
-          :: got == 2 ->
-             d_step { told[me] = 1; x = 0;
+          :: d_step { got == 2 -> told[me] = 1; got = 0; x = 0;
                do
                :: x < closed_at && closed_at != NOWHERE -> assert(rec[x].head == SKIPPED || (rec[x].head == COMMITTED && rec[x].entry == DONE)); x++
                :: else -> break
                od;
                assert(closed_at == claim_position); x = 0 };                /* drained means: all of it is finished */
              goto out
-          :: else
-          fi;
-          d_step { got = 0; at = 0 }
+          :: got == 0
+          fi
        od
      } unless { killed[me] };
-     d_step { at = 0; got = 0; moved = 0; done = 0 };
-     !running[me]; killed[me] = 0
+     d_step { at = 0; got = 0; moved = 0; done = 0; dying = 0 };
+     d_step { !running[me] -> killed[me] = 0; START(me) }                   /* there is always another consumer */
   od;
 out:
-  skip
+  killed[me]; dying = 0
 }
 
-proctype Kernel() {
+proctype Kernel() MORTAL {
 end:
   do
   :: KILL(0) :: BURY(0)
@@ -271,9 +263,10 @@ end:
 
 init {
   atomic {
+    START(0); START(1); START(CLOSER); START(3);
     run Consumer(0); run Consumer(1); run Closer(CLOSER); run Producer(3);
 #if PRODUCERS > 1
-    run Producer(4);
+    START(4); run Producer(4);
 #endif
     run Kernel() };
   timeout;

@@ -23,6 +23,7 @@
 #define PURGES 0
 #endif
 #define ROWS 2
+#define PID(r) ((r) + 2)
 #define ON_DEATH(r) LET_GO(group, r)
 #include "life.inc"
 
@@ -64,7 +65,7 @@ inline given_back(m) {
 /* leased -> done or parked: the exact word, or nothing */
 inline finish(m, s) { if :: OWN(m) -> e[m].state = s; e[m].row = NOBODY; e[m].inc = 0 :: else fi }
 
-proctype Member(byte me) {
+proctype Member(byte me) MORTAL {
   byte m, r, i;
   bit moving, copied;
   do
@@ -151,7 +152,7 @@ proctype Member(byte me) {
      d_step { if :: copied -> interrupted++ :: else fi };
      goto dead;
 gone: skip; d_step { killed[me] = 1; last_killed[me] = incarnation[me] };
-dead: skip; d_step { m = 0; r = 0; i = 0; moving = 0; copied = 0 };
+dead: skip; d_step { m = 0; r = 0; i = 0; moving = 0; copied = 0; dying = 0 };
      if
      :: !running[me] && ALL_DONE -> break
      :: atomic { !running[me] && !ALL_DONE -> killed[me] = 0 }
@@ -159,14 +160,14 @@ dead: skip; d_step { m = 0; r = 0; i = 0; moving = 0; copied = 0 };
   od
 }
 
-proctype Reader() {
+proctype Reader() MORTAL {
 end:
   do
   :: letters > 0 -> letters--
   od
 }
 
-proctype Kernel() {
+proctype Kernel() MORTAL {
 end:
   do
   :: KILL(0) :: BURY(0)

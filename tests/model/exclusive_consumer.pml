@@ -26,6 +26,7 @@
 #define OPEN 1
 #endif
 #define ROWS 2
+#define PID(r) ((r) + 2)
 #define ON_DEATH(r) LET_GO(group, r)
 #include "life.inc"
 
@@ -70,7 +71,7 @@ inline lock_group() {
   group.died = 0                                       /* an exclusive group has nothing to mend */
 }
 
-proctype Producer() {
+proctype Producer() MORTAL {
   byte r, i, at;
 end:
   do
@@ -97,7 +98,7 @@ end:
   od
 }
 
-proctype Consumer(byte me) {
+proctype Consumer(byte me) MORTAL {
   byte r, i, position, one_by_one_to, counted_at, deliveries, to, first, middle, open, was, told, told_next;
   bit counting;
   do
@@ -206,7 +207,7 @@ proctype Consumer(byte me) {
      } unless { killed[me] };
      goto dead;
 gone: skip; d_step { killed[me] = 1; last_killed[me] = incarnation[me] };
-dead: skip; d_step { r = 0; i = 0; position = 0; one_by_one_to = 0; counted_at = 0; deliveries = 0; to = 0; first = 0; middle = 0; open = 0; was = 0; told = 0; told_next = 0; counting = 0 };
+dead: skip; d_step { r = 0; i = 0; position = 0; one_by_one_to = 0; counted_at = 0; deliveries = 0; to = 0; first = 0; middle = 0; open = 0; was = 0; told = 0; told_next = 0; counting = 0; dying = 0 };
      if
      :: !running[me] && retired == RECORDS -> break
      :: atomic { !running[me] && retired < RECORDS -> killed[me] = 0 }
@@ -214,7 +215,7 @@ dead: skip; d_step { r = 0; i = 0; position = 0; one_by_one_to = 0; counted_at =
   od
 }
 
-proctype Kernel() {
+proctype Kernel() MORTAL {
 end:
   do
   :: KILL(0) :: BURY(0)

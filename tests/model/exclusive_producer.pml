@@ -19,6 +19,7 @@
 #define PRODUCERS 2
 #endif
 #define ROWS 3
+#define PID(r) ((r) == 2 -> PRODUCERS + 1 : (r) + 1)
 #define ON_DEATH(r) LET_GO(side, r)
 #include "life.inc"
 
@@ -102,7 +103,7 @@ inline finish_close(r, i, to) {
   d_step { r = 0; i = 0; to = 0 }
 }
 
-proctype Producer(byte me) {
+proctype Producer(byte me) MORTAL {
   byte r, i, at, to;
   do
   :: {
@@ -172,7 +173,7 @@ leave: attached[me] = 0;                               /* step: detach.cleared *
      } unless { killed[me] };
      goto dead;
 gone: skip; d_step { killed[me] = 1; last_killed[me] = incarnation[me] };         /* not a death: the process ends */
-dead: skip; d_step { r = 0; i = 0; at = 0; to = 0 };
+dead: skip; d_step { r = 0; i = 0; at = 0; to = 0; dying = 0 };
      if
      :: atomic { !running[me] && births > 0 && records > 0 -> births--; killed[me] = 0 }
      :: !running[me] && (births == 0 || records == 0) -> break
@@ -180,17 +181,18 @@ dead: skip; d_step { r = 0; i = 0; at = 0; to = 0 };
   od
 }
 
-proctype Closer(byte me) {
+proctype Closer(byte me) MORTAL {
   byte r, i, to;
   { d_step { running[me] = 1; life[me] = 1; incarnation[me] = 1 };
     if :: true -> d_step { closed = 1; close_began = 1 } :: goto out fi;    /* step: close.flag, R:flags */
-    finish_close(r, i, to)
+    finish_close(r, i, to);
+    goto out
   } unless { killed[me] };
 out:
-  skip
+  killed[me]; d_step { r = 0; i = 0; to = 0; dying = 0 }
 }
 
-proctype Consumer() {
+proctype Consumer() MORTAL {
   byte me = 3, r, i, to;
 end:
   do
@@ -201,7 +203,7 @@ end:
   od
 }
 
-proctype Kernel() {
+proctype Kernel() MORTAL {
 end:
   do
   :: KILL(0) :: BURY(0)

@@ -17,6 +17,7 @@
 #define CHANGES 2
 #endif
 #define ROWS 3
+#define PID(r) ((r) + 1)
 #define MEMBER 2
 #define ON_DEATH(r) LET_GO(side, r); LET_GO(mutex[0], r); LET_GO(mutex[1], r)
 #include "life.inc"
@@ -164,22 +165,24 @@ inline add_group(n, i, m) {
   d_step { i = 0; m = 0; n = 0 }
 }
 
-proctype Administrator(byte me) {
+proctype Administrator(byte me) MORTAL {
   byte n, i, m, meant;
   { d_step { running[me] = 1; life[me] = 1; incarnation[me] = 1 };
     do
     :: d_step { changes > 0 -> changes--; n = me }; remove_group(n, i); n = 0
     :: d_step { changes > 0 -> changes--; n = 1 - me }; remove_group(n, i); n = 0
     :: d_step { changes > 0 -> changes-- }; add_group(n, i, m)
-    :: changes == 0 -> break
+    :: changes == 0 -> goto out
     od
   } unless { killed[me] };
   skip;
-  d_step { n = 0; i = 0; m = 0; meant = 0 }
+  d_step { n = 0; i = 0; m = 0; meant = 0; dying = 0 };
+out:
+  killed[me]; dying = 0
 }
 
 /* A member of the first group of row 0; a dead one is followed by another, which may come too late. */
-proctype Member(byte me) {
+proctype Member(byte me) MORTAL {
   byte n, meant, to; bit gone;
   do
   :: {
@@ -218,8 +221,8 @@ end:   do
        od
      } unless { killed[me] };
      skip;
-     d_step { n = 0; meant = 0; to = 0 };
-     !running[me]; killed[me] = 0
+     d_step { n = 0; meant = 0; to = 0; dying = 0 };
+     d_step { !running[me] -> killed[me] = 0 }
   od
 }
 
@@ -228,7 +231,7 @@ end:   do
     assert(unit[g[n].retired % CAPACITY] == g[n].retired + 1); assert(g[n].count == 0 && g[n].entry == FREE); \
     mutex[n].died = 0; g[n].retired = g[n].retired + 1 }
 
-proctype Others() {
+proctype Others() MORTAL {
 end:
   do
   :: OTHERS(0)
@@ -239,7 +242,7 @@ end:
 
 #define SHORT (published < RECORDS && published + 1 > limit)
 
-proctype Producer() {
+proctype Producer() MORTAL {
   byte me = 3, i;
 end:
   do
@@ -254,7 +257,7 @@ end:
   od
 }
 
-proctype Kernel() {
+proctype Kernel() MORTAL {
 end:
   do
   :: KILL(0) :: BURY(0)

@@ -34,7 +34,7 @@ bit done[RECORDS + 1];
 byte claim_position, retired, leased;
 byte to_send = RECORDS;
 chan buffer[4] = [2] of { byte, byte };                /* producers 0, 1; consumers 2, 3 */
-bit asleep[4], dying[4], ended[4];
+bit asleep[4], dying[4];
 byte spurious = SPURIOUS;
 bit waiter_may_die, waker_may_die, backstop;
 #ifdef ONE_GROUP_EACH
@@ -48,6 +48,11 @@ byte seen[4];
 #define FRONTIER(c) (NEXT_OF(c) < RECORDS && head[NEXT_OF(c)] >= COMMITTED)
 #define SECOND(c) (NEXT_OF(c) + 1 >= RECORDS || head[NEXT_OF(c) + 1] >= COMMITTED)
 #define LOCKED empty(buffer[me])                       /* a locked instruction */
+#ifdef M_NO_FENCE
+#define FENCED true
+#else
+#define FENCED LOCKED
+#endif
 #define ROOM (claim_position < retired + CAPACITY)
 #define FRONT_DONE (retired < leased && done[retired])
 
@@ -72,49 +77,37 @@ end:
 /* The processes of that direction are woken, but for those that died in the queue. */
 inline wake_all(first) {
 #ifdef M_WAKE_ONE
-  atomic {
+  atomic { bits -> bits = 0;
     if :: asleep[first] -> asleep[first] = 0 :: asleep[first + 1] -> asleep[first + 1] = 0 :: !asleep[first] && !asleep[first + 1] fi }
 #else
-  d_step { asleep[first] = 0; asleep[first + 1] = 0 }
+  d_step { bits -> bits = 0; asleep[first] = 0; asleep[first + 1] = 0 }
 #endif
 }
 
 inline notify(event, first) {
-#ifdef M_NO_FENCE
-  bits = event.waits;
-#else
-  atomic { LOCKED -> bits = event.waits };             /* step: R:wake */
-#endif
-  if
-  :: bits ->
-     atomic { LOCKED -> if :: event.waits -> event.waits = 0; event.epoch++ :: else -> bits = 0 fi };      /* step: wake.cleared */
+  if                                                   /* step: R:wake */
+  :: FENCED && event.waits ->
+     atomic { LOCKED -> if :: event.waits -> event.waits = 0; event.epoch++; bits = 1 :: else fi };      /* step: wake.cleared */
      if
      :: atomic { bits && waker_may_die -> waker_may_die = 0; backstop = 1; dying[me] = 1 }
-     :: bits -> wake_all(first)
+     :: wake_all(first)
      :: !bits
      fi
-  :: else
-  fi;
-  bits = 0
+  :: FENCED && !event.waits
+  fi
 }
 
 /* Under the group's mutex: `retired` over what is done. A plain store; the unlock is a locked instruction. */
 inline retire() {
   atomic { LOCKED && !group -> group = 1; was = retired; do :: was < leased && done[was] -> was++ :: else -> break od };
   if
-  :: was > retired ->
-     buffer[me]!PUT_RETIRED,was;                       /* step: R:retired */
-#ifndef M_NO_FENCE
-     atomic { LOCKED -> group = 0 };
-#else
-     group = 0;
-#endif
+  :: atomic { was > retired -> buffer[me]!PUT_RETIRED,was; was = 0 };       /* step: R:retired */
+     atomic { FENCED -> group = 0 };
 #ifndef M_FREER_SILENT
      notify(space, 0)
 #endif
-  :: else -> group = 0
-  fi;
-  was = 0
+  :: atomic { was == retired -> group = 0; was = 0 }
+  fi
 }
 bit group;
 
@@ -126,20 +119,19 @@ proctype Producer(byte me) {
        if
        ::
 #ifdef M_NO_FENCE
-          buffer[me]!PUT_COMMITTED,at;
+          atomic { buffer[me]!PUT_COMMITTED,at; at = 0 };
 #else
-          atomic { LOCKED -> head[at] = COMMITTED };   /* step: commit.published, R:publish */
+          atomic { LOCKED -> head[at] = COMMITTED; at = 0 };   /* step: commit.published, R:publish */
 #endif
           notify(data, 2)
 #ifdef ABORTS
-       :: atomic { LOCKED -> head[at] = SKIPPED };     /* step: abort.skipped, R:publish */
+       :: atomic { LOCKED -> head[at] = SKIPPED; at = 0 };     /* step: abort.skipped, R:publish */
 # ifndef M_ABORT_SILENT
           notify(data, 2);
 # endif
           notify(space, 0)
 #endif
-       fi;
-       at = 0
+       fi
     :: atomic { to_send > 0 && !ROOM };
 #ifdef M_PLAIN_ARM
        buffer[me]!PUT_SPACE_BIT,0; epoch = space.epoch;
@@ -155,16 +147,14 @@ proctype Producer(byte me) {
        retire();
 #endif
        if
-       :: ROOM || to_send == 0
-       :: else ->
-          atomic { LOCKED -> if :: space.waits && space.epoch == epoch -> asleep[me] = 1 :: else fi };
+       :: atomic { ROOM || to_send == 0 -> epoch = 0 }
+       :: !ROOM && to_send > 0 ->
+          atomic { LOCKED -> if :: space.waits && space.epoch == epoch -> asleep[me] = 1 :: else fi; epoch = 0 };
           !asleep[me]
-       fi;
-       epoch = 0
+       fi
     :: to_send == 0 -> break
     od
-  } unless { dying[me] };
-  ended[me] = 1
+  } unless { dying[me] }
 }
 
 #ifdef LEAST_TWO
@@ -174,11 +164,13 @@ proctype Producer(byte me) {
 #endif
 
 /* One attempt, under the group's mutex. Skipped records are passed with it. */
-inline attempt() {
-  atomic { LOCKED && !group -> got = 0;
+inline attempt_if(wanted) {
+  atomic { (wanted) && LOCKED && !group -> got = 0;
     do :: NEXT < RECORDS && head[NEXT] == SKIPPED -> done[NEXT] = 1; NEXT++ :: else -> break od;
     if :: FRONTIER(me) && MAY_TAKE -> at = NEXT; NEXT++; got = 1 :: else fi }
 }
+
+#define attempt() attempt_if(true)
 
 #ifdef M_PLAIN_ARM
 /* An exclusive consumer's look takes no mutex: nothing empties its store buffer. */
@@ -192,8 +184,7 @@ proctype Consumer(byte me) {
   {
     do
     :: NEXT == RECORDS -> break
-    :: else ->
-       attempt();
+    :: attempt_if(NEXT < RECORDS);
        if
        :: !got ->
 #ifdef M_EPOCH_LATE
@@ -212,8 +203,7 @@ proctype Consumer(byte me) {
 #endif
           if
           :: got || NEXT == RECORDS
-          :: else ->
-             atomic { LOCKED ->
+          :: atomic { !got && NEXT < RECORDS && LOCKED ->
 #ifdef M_FLAG_WORD
                if :: data.waits -> asleep[me] = 1 :: else fi
 #elif defined(M_NO_COMPARE)
@@ -224,22 +214,22 @@ proctype Consumer(byte me) {
              };
              !asleep[me]
           fi
-       :: else
+       :: got
        fi;
-       epoch = 0;
-#ifndef ONE_GROUP_EACH
        if
-       :: got ->
-          atomic { LOCKED -> done[at] = 1 };           /* step: ack.done, R:ack */
-          atomic { LOCKED -> bits = space.waits };     /* step: R:wake */
-          if :: bits -> bits = 0; retire() :: else fi
-       :: else
-       fi;
+#ifndef ONE_GROUP_EACH
+       :: atomic { got && LOCKED -> done[at] = 1; epoch = 0; got = 0; at = 0 };        /* step: ack.done, R:ack */
+          if                                           /* step: R:wake */
+          :: atomic { LOCKED && space.waits }; retire()
+          :: atomic { LOCKED && !space.waits }
+          fi
+#else
+       :: d_step { got -> epoch = 0; got = 0; at = 0 }
 #endif
-       d_step { got = 0; at = 0 }
+       :: d_step { !got -> epoch = 0; at = 0 }
+       fi
     od
-  } unless { dying[me] };
-  ended[me] = 1
+  } unless { dying[me] }
 }
 
 proctype Environment() {
