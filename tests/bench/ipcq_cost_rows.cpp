@@ -344,8 +344,8 @@ std::vector<Row> ipcq_cost_rows(const std::string& directory) {
     for (const Half half : {Half::claim, Half::lease}) rows.push_back(alone_row(alone, half));
   }
   rows.push_back(bare_idle_row<BareSleep>("raw/idle", "does nothing else", "usleep"));
-  rows.push_back(bare_idle_row<SleepAndLook>("raw/idle-look", "makes the system calls of a look",
-                                             "futex, 2 fstat, F_OFD_GETLK"));
+  rows.push_back(
+      bare_idle_row<SleepAndLook>("raw/idle-look", "makes the system calls of a look", "futex, 2 fstat, F_OFD_GETLK"));
   rows.push_back(idle_row(use, WaitStrategy::adaptive));
   rows.push_back(idle_row(use, WaitStrategy::sleep));
   rows.push_back(attach_row(use));

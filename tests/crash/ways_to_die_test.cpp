@@ -11,6 +11,7 @@
 #include <memory>
 #include <string>
 #include <thread>
+#include <tuple>
 #include <vector>
 
 #include "crash_test.hpp"
@@ -162,6 +163,55 @@ TEST_F(LifeLock, that_was_closed_is_taken_again_while_its_process_waits) {
   ASSERT_EQ(process.next_report(), "waited");
   EXPECT_EQ(life(), Life::alive);
 }
+
+/// Closes every descriptor it does not know, opens some others, and the queue again or not, and then waits with each of two
+/// consumers in turn: what one opens anew gets numbers that were the other's. Then it ends what it had first.
+const ChildRole kClosesAllAndWaitsTwice("closes all descriptors and waits with two", [](Child& self) {
+  auto queue = std::make_unique<Queue>(Queue::open(kQueue));
+  Consumer first = queue->consumer();
+  Consumer second = Queue::open(kQueue).consumer();
+  self.close_other_descriptors();
+  const int others = std::stoi(self.argument(0));
+  for (int i = 0; i < others; ++i) require(open("/dev/null", O_RDONLY | O_CLOEXEC) >= 0, "open");
+  std::unique_ptr<Queue> again;
+  if (self.argument(1) == "again") again = std::make_unique<Queue>(Queue::open(kQueue));
+  for (int turn = 0; turn < 2; ++turn) {
+    for (Consumer* consumer : {&second, &first}) {
+      require(consumer->lease({.deadline = 2 * kProbePause}).outcome() == Outcome::empty, "something came");
+    }
+  }
+  self.report("waited");
+  self.await("detach");
+  first = Consumer();
+  queue.reset();
+  self.report("detached");
+  return self.hold();
+});
+
+class NumbersOfTheSameFile : public CrashTest,
+                             public testing::WithParamInterface<std::tuple<const char*, const char*>> {};
+
+TEST_P(NumbersOfTheSameFile, mislead_no_endpoint_that_lost_its_life_lock) {
+  const Queue queue = create();
+  const auto& [others, again] = GetParam();
+  ChildProcess process(kClosesAllAndWaitsTwice, {others, again});
+  ASSERT_EQ(process.next_report(), "waited");
+  const auto lives = [&] {
+    std::vector<Life> found;
+    for (const EndpointInfo& endpoint : queue.inspect().endpoints) found.push_back(endpoint.life);
+    return found;
+  };
+  EXPECT_EQ(lives(), (std::vector{Life::alive, Life::alive}));
+  process.tell("detach");
+  ASSERT_EQ(process.next_report(), "detached");
+  EXPECT_EQ(lives(), std::vector{Life::alive}) << "the first took the second's lock with it";
+}
+
+INSTANTIATE_TEST_SUITE_P(LifeLock, NumbersOfTheSameFile,
+                         testing::Combine(testing::Values("0", "1", "2", "3", "4"), testing::Values("again", "once")),
+                         [](const auto& test) {
+                           return std::get<1>(test.param) + ("_" + std::string(std::get<0>(test.param)));
+                         });
 
 /// Closes every descriptor it does not know, opens others, which get the same numbers, and goes on using the queue and
 /// being done with it: the others stay open, and nothing is read or written there.

@@ -5,11 +5,14 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <functional>
 #include <utility>
+#include <vector>
 
 #include "os/unique_fd.hpp"
 
@@ -110,6 +113,57 @@ TEST_F(LifeLock, ADescriptorThatSomebodyClosedIsKnownAndAForeignFileInItsPlaceLe
   life.close();
   EXPECT_TRUE(is_open(number));
   ::close(number);
+}
+
+TEST_F(LifeLock, ADescriptorThatGotTheNumberOfOneThatSomebodyClosedIsNotTakenForThat) {
+  LifeDescriptor first(description());
+  const int number = first.get();
+  ::close(number);
+  LifeDescriptor second(description());  // the same file
+  ASSERT_EQ(second.get(), number);
+  ASSERT_TRUE(os::lock_bytes(number, kByte, 1));
+  EXPECT_FALSE(first.is_ours());
+  EXPECT_TRUE(second.is_ours());
+  first.close();
+  EXPECT_EQ(state(), ByteState::held) << "the first has closed the second's";
+  EXPECT_TRUE(second.is_ours());
+  second.close();
+  EXPECT_FALSE(is_open(number));
+}
+
+TEST_F(LifeLock, ADescriptorWhoseNumberWasGivenToSomebodyElseOfUsIsLost) {
+  LifeDescriptor life(description());
+  const int number = life.get();
+  EXPECT_TRUE(os::is_life_descriptor(number));
+  ::close(number);
+  const UniqueFd segment = description();  // the same file
+  ASSERT_EQ(segment.get(), number);
+  os::disown_number(number);
+  EXPECT_FALSE(life.is_ours());
+  EXPECT_FALSE(os::is_life_descriptor(number));
+  life.close();
+  EXPECT_TRUE(is_open(number));
+}
+
+TEST_F(LifeLock, MoreDescriptorsThanTheRegistryHasRoomForAreKnownByTheirFileAlone) {
+  constexpr rlim_t kWanted = 4400;
+  rlimit files{};
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &files), 0);
+  if (files.rlim_max < kWanted) GTEST_SKIP() << "no process may open that many files here (ulimit -Hn)";
+  const rlimit more{std::max(files.rlim_cur, kWanted), files.rlim_max};
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &more), 0);
+  std::vector<LifeDescriptor> many;
+  for (int i = 0; i < 4200; ++i) many.emplace_back(description());
+  EXPECT_TRUE(many.front().is_ours());
+  EXPECT_TRUE(many.back().is_ours());
+  const int last = many.back().get();
+  EXPECT_FALSE(os::is_life_descriptor(last));
+  many.pop_back();
+  EXPECT_FALSE(is_open(last));
+  const int first = many.front().get();
+  many.clear();
+  EXPECT_FALSE(is_open(first));
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &files), 0);
 }
 
 TEST_F(LifeLock, AForkedChildThatLivesOnDoesNotKeepIt) {

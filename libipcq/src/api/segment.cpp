@@ -197,6 +197,7 @@ Segment::Segment(Place place, os::UniqueFd fd, os::FileId file, const layout::He
       mapping_(header.header.control_bytes, header.header.capacity),
       view_(make_view(header, fd_.get(), file)),
       generation_(os::fork_generation()) {
+  os::disown_number(fd_.get());
   view_.control = mapping_.map_control(fd_.get(), access == Access::read_write);
   if (IPCQ_ONE_VIEW && access == Access::read_write) {
     writable_ = mapping_.map_data_writable(fd_.get());
@@ -213,7 +214,7 @@ Segment::Segment(Place place, os::UniqueFd fd, os::FileId file, const layout::He
 Segment::~Segment() {
   if (forked()) mapping_.disown();
   // Somebody closed it (closefrom): the number is another's by now.
-  if (!is_this_file(fd_.get())) static_cast<void>(fd_.release());
+  if (!is_this_file(fd_.get()) || os::is_life_descriptor(fd_.get())) static_cast<void>(fd_.release());
 }
 
 std::shared_ptr<Segment> Segment::map(const Place& place, OpenedFile file, Access access,

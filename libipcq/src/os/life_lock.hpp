@@ -36,17 +36,27 @@ class LifeDescriptor {
   ~LifeDescriptor() { close(); }
 
   [[nodiscard]] int get() const noexcept { return fd_; }
-  /// Whether the descriptor is still the file it was (a foreign close, closefrom(3), may have put another there).
+  /// Whether the descriptor is still the file it was (a foreign close, closefrom(3), may have put another there), and the number
+  /// has not become another life descriptor's of this process, which is the same file.
   [[nodiscard]] bool is_ours() const noexcept;
   /// Closes it, if it is still ours; a foreign descriptor is left alone.
   void close() noexcept;
+
+  using Name = std::uint64_t;  ///< of a descriptor in the registry; 0: none, when that is full
 
  private:
   int fd_ = -1;
   std::uint32_t generation_ = 0;  // of the process that opened it
   std::uint64_t dev_ = 0;
   std::uint64_t ino_ = 0;
+  std::uint32_t slot_ = 0;  // in the registry
+  Name name_ = 0;
 };
+
+/// `fd` was opened just now by somebody who is no life descriptor: one that had the number has lost it.
+void disown_number(int fd) noexcept;
+/// Whether a life descriptor of this process owns that number.
+[[nodiscard]] bool is_life_descriptor(int fd) noexcept;
 
 /// From here on children of fork() are told apart. Before the first mapping.
 void watch_forks() noexcept;
