@@ -97,9 +97,15 @@ inline notify(event, first) {
   fi
 }
 
-/* Under the group's mutex: `retired` over what is done. A plain store; the unlock is a locked instruction. */
-inline retire() {
-  atomic { LOCKED && !group -> group = 1; was = retired; do :: was < leased && done[was] -> was++ :: else -> break od };
+/* Under the group's mutex: `retired` over what is done; a producer short of room passes it over what is skipped, too, once
+ * nothing is leased. A plain store; the unlock is a locked instruction. */
+inline retire(passes) {
+  atomic { LOCKED && !group -> group = 1; was = retired;
+    do
+    :: was < leased && done[was] -> was++
+    :: passes && was == leased && was < claim_position && head[was] == SKIPPED -> leased++; was++
+    :: else -> break
+    od };
   if
   :: atomic { was > retired -> buffer[me]!PUT_RETIRED,was; was = 0 };       /* step: R:retired */
      atomic { FENCED -> group = 0 };
@@ -112,7 +118,7 @@ inline retire() {
 bit group;
 
 proctype Producer(byte me) {
-  byte at, epoch, was; bit bits, slept;
+  byte at, epoch, was; bit bits;
   {
     do
     :: atomic { to_send > 0 && ROOM && LOCKED -> at = claim_position; claim_position++; to_send--; head[at] = CLAIMED };
@@ -144,7 +150,7 @@ proctype Producer(byte me) {
 # endif
 #endif
 #ifndef M_NO_RETIRE
-       retire();
+       retire(true);
 #endif
        if
        :: atomic { ROOM || to_send == 0 -> epoch = 0 }
@@ -163,11 +169,24 @@ proctype Producer(byte me) {
 #define MAY_TAKE true
 #endif
 
-/* One attempt, under the group's mutex. Skipped records are passed with it. */
+/* One attempt, under the group's mutex. Skipped records are passed with it; if nothing is leased, `retired` is, which is told. */
 inline attempt_if(wanted) {
   atomic { (wanted) && LOCKED && !group -> got = 0;
-    do :: NEXT < RECORDS && head[NEXT] == SKIPPED -> done[NEXT] = 1; NEXT++ :: else -> break od;
-    if :: FRONTIER(me) && MAY_TAKE -> at = NEXT; NEXT++; got = 1 :: else fi }
+    do
+    :: NEXT < RECORDS && head[NEXT] == SKIPPED -> if :: retired == NEXT -> retired++; was = 1 :: else -> done[NEXT] = 1 fi; NEXT++
+    :: else -> break
+    od;
+    if :: FRONTIER(me) && MAY_TAKE -> at = NEXT; NEXT++; got = 1 :: else fi };
+#if defined(ABORTS) && !defined(ONE_GROUP_EACH)
+  if
+# ifndef M_PASSER_SILENT
+  :: d_step { was -> was = 0 }; notify(space, 0)
+# else
+  :: d_step { was -> was = 0 }
+# endif
+  :: !was
+  fi
+#endif
 }
 
 #define attempt() attempt_if(true)
@@ -220,7 +239,7 @@ proctype Consumer(byte me) {
 #ifndef ONE_GROUP_EACH
        :: atomic { got && LOCKED -> done[at] = 1; epoch = 0; got = 0; at = 0 };        /* step: ack.done, R:ack */
           if                                           /* step: R:wake */
-          :: atomic { LOCKED && space.waits }; retire()
+          :: atomic { LOCKED && space.waits }; retire(false)
           :: atomic { LOCKED && !space.waits }
           fi
 #else

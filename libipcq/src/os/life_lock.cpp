@@ -65,8 +65,8 @@ Entry remember(int fd, std::uint64_t dev, std::uint64_t ino) noexcept {
   for (std::uint32_t i = 0; i < kSlots; ++i) {
     Slot& slot = g_slots[i];
     Name expected = kFree;
-    if (!slot.name.compare_exchange_strong(expected, kFilling, std::memory_order_relaxed))
-      continue;  // relaxed: see R:slot
+    // relaxed: see R:slot.
+    if (!slot.name.compare_exchange_strong(expected, kFilling, std::memory_order_relaxed)) continue;
     // relaxed, both counters: the slot's name comes behind, and a serial need only be new.
     std::size_t used = g_slots_used.load(std::memory_order_relaxed);
     while (used < i + 1 && !g_slots_used.compare_exchange_weak(used, i + 1, std::memory_order_relaxed)) continue;
@@ -104,8 +104,8 @@ void watch_forks() noexcept {
 
 void disown_number(int fd) noexcept {
   for (Slot& slot : used_slots()) {
-    Name name =
-        slot.name.load(std::memory_order_relaxed);  // relaxed: who lost the number lost it before the kernel gave it to us
+    // relaxed: who had the number lost it before the kernel gave it to us.
+    Name name = slot.name.load(std::memory_order_relaxed);
     if (number_of(name) == fd) slot.name.compare_exchange_strong(name, kFree, std::memory_order_relaxed);
   }
 }
