@@ -179,11 +179,7 @@ inline attempt_if(wanted) {
     if :: FRONTIER(me) && MAY_TAKE -> at = NEXT; NEXT++; got = 1 :: else fi };
 #if defined(ABORTS) && !defined(ONE_GROUP_EACH)
   if
-# ifndef M_PASSER_SILENT
   :: d_step { was -> was = 0 }; notify(space, 0)
-# else
-  :: d_step { was -> was = 0 }
-# endif
   :: !was
   fi
 #endif
